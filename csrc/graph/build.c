@@ -1,0 +1,565 @@
+/* Building: deterministic, batch-synchronous insertion; the method is in graph.h.
+ *
+ * A batch goes through four steps, the first and third in parallel:
+ *   1. every point searches the frozen graph and writes its own lists (forward edges);
+ *   2. the edges are turned round and sorted by target;
+ *   3. every target takes its new in-neighbours, pruned once if its list overflows, down to
+ *      four fifths so that a popular node is not pruned again by the next batch;
+ *   4. every point gets its parent in the spanning tree, and the entry point moves up.
+ * Each step writes only what no other thread of the step reads, so the result does not depend
+ * on the number of threads.
+ *
+ * Points are inserted in a random order of the call's rows: a batch of neighbours would not
+ * see one another, and sorted or clustered input is common.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph.h"
+#include "prune.h"
+#include "tree.h"
+#include "walk.h"
+#include "../base/prng.h"
+#include "../base/threads.h"
+
+/* A batch is at most this part of the nodes already linked (ParlayANN uses 2 %). */
+#define BATCH_DIVISOR 32u
+#define BATCH_MAX 8192u
+
+struct build {
+    struct sutra_graph *graph;
+    const struct sutra_space *space;
+    struct sutra_scratch *workers;
+    unsigned threads;
+    size_t ef;
+
+    const uint32_t *batch; /* rows to link, in order */
+    size_t batch_count;
+    uint32_t batch_upper[BATCH_MAX]; /* upper node of each, or SUTRA_NO_NODE */
+
+    bool upper;      /* the level kind of the edges at hand */
+    uint64_t *edges; /* target list << 32 | source */
+    uint64_t *edges_spare;
+    size_t edges_room;
+    uint32_t *groups; /* first edge of every target, and the end */
+    size_t group_count;
+};
+
+/* ---- levels */
+
+/* Geometric with ratio 1/m, from integers alone. */
+static unsigned draw_level(const struct sutra_graph *graph, uint32_t node)
+{
+    const uint32_t threshold = (uint32_t)(0x100000000u / graph->m);
+    unsigned level = 0;
+    while (level < SUTRA_LEVEL_MAX &&
+           (uint32_t)sutra_random_at(graph->seed, (uint64_t)node << 5 | level) < threshold)
+        level++;
+    return level;
+}
+
+static int make_upper_node(struct sutra_graph *graph, uint32_t node, unsigned level,
+                           uint32_t *upper_out)
+{
+    const size_t upper = graph->upper_count, first = graph->list_count;
+    int status = sutra_planes_ensure(&graph->upper, upper + 1);
+    if (status == SUTRA_OK)
+        status = sutra_planes_ensure(&graph->upper_links, first + level);
+    if (status != SUTRA_OK)
+        return status;
+    memset(sutra_planes_row(&graph->upper_links, 0, first), 0xff,
+           level * graph->upper_slots * sizeof(uint32_t));
+    *(uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_NODE, upper) = node;
+    *(uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, upper) = (uint32_t)first;
+    *(uint8_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_LEVEL, upper) = (uint8_t)level;
+    graph->upper_count = upper + 1;
+    graph->list_count = first + level;
+    *upper_out = (uint32_t)upper;
+    return SUTRA_OK;
+}
+
+/* ---- step 1: forward edges */
+
+/* Walk one level and store the pruned neighbours; returns the nearest node found. */
+static uint32_t link_level(const struct build *build, struct sutra_scratch *scratch, uint32_t start,
+                           unsigned level, size_t limit, uint32_t *list, size_t slots)
+{
+    const bool upper = level > 0;
+    uint32_t kept[SUTRA_NODE_SLOTS_MAX];
+    walk_level(build->graph, build->space, scratch->query, level, start, build->ef, scratch);
+    for (size_t j = 0; j < scratch->pool_count; j++)
+        scratch->found[j] = sutra_pool_id(scratch->pool[j]);
+    sutra_prune_measure(build->graph, build->space, upper, scratch->found, scratch->pool_count,
+                        scratch);
+    const size_t count = sutra_prune_choose(build->graph, build->space, upper, scratch->pool_count,
+                                            limit, NULL, 0, scratch, kept);
+    sutra_node_store(list, slots, kept, count);
+    return sutra_pool_id(scratch->pool[0]);
+}
+
+static void link_point(const struct build *build, struct sutra_scratch *scratch, size_t position)
+{
+    const struct sutra_graph *graph = build->graph;
+    const uint32_t node = build->batch[position], own_upper = build->batch_upper[position];
+    const uint64_t entry = graph->entry;
+    const unsigned top = (unsigned)(entry >> 32);
+    const unsigned own_level =
+        own_upper == SUTRA_NO_NODE ? 0 : sutra_graph_upper_level(graph, own_upper);
+
+    build->space->point_query(build->space, node, scratch->query);
+    sutra_prune_point(build->space, node, scratch);
+    uint32_t start = (uint32_t)entry;
+    unsigned level = top < own_level ? top : own_level;
+    if (top > level)
+        start = descend(graph, build->space, scratch->query, entry, level, scratch);
+    for (; level > 0; level--)
+        start = link_level(build, scratch, start, level, graph->m,
+                           sutra_graph_upper_list(graph, own_upper, level), graph->upper_slots);
+    if (top > 0)
+        start = sutra_graph_upper_node(graph, start);
+    link_level(build, scratch, start, 0, graph->forward, sutra_graph_list(graph, node),
+               graph->slots);
+}
+
+static int link_range(void *context, unsigned worker, size_t begin, size_t end)
+{
+    const struct build *build = context;
+    for (size_t position = begin; position < end; position++)
+        link_point(build, &build->workers[worker], position);
+    return SUTRA_OK;
+}
+
+/* ---- step 2: edges by target */
+
+static int reserve_edges(struct build *build, size_t count)
+{
+    if (count <= build->edges_room)
+        return SUTRA_OK;
+    const size_t room = count + count / 2 + 64;
+    uint64_t *edges = malloc(room * sizeof *edges);
+    uint64_t *spare = malloc(room * sizeof *spare);
+    uint32_t *groups = malloc((room + 1) * sizeof *groups);
+    if (!edges || !spare || !groups) {
+        free(edges);
+        free(spare);
+        free(groups);
+        return SUTRA_E_NO_MEMORY;
+    }
+    free(build->edges);
+    free(build->edges_spare);
+    free(build->groups);
+    build->edges = edges;
+    build->edges_spare = spare;
+    build->groups = groups;
+    build->edges_room = room;
+    return SUTRA_OK;
+}
+
+/* Stable radix sort, a byte at a time; bytes that are equal everywhere are skipped. */
+static void sort_edges(struct build *build, size_t count)
+{
+    uint64_t all_or = 0, all_and = ~(uint64_t)0;
+    for (size_t e = 0; e < count; e++) {
+        all_or |= build->edges[e];
+        all_and &= build->edges[e];
+    }
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        if (((all_or ^ all_and) >> shift & 0xff) == 0)
+            continue;
+        size_t starts[257] = {0};
+        for (size_t e = 0; e < count; e++)
+            starts[(build->edges[e] >> shift & 0xff) + 1]++;
+        for (size_t byte = 0; byte < 256; byte++)
+            starts[byte + 1] += starts[byte];
+        for (size_t e = 0; e < count; e++)
+            build->edges_spare[starts[build->edges[e] >> shift & 0xff]++] = build->edges[e];
+        uint64_t *const sorted = build->edges_spare;
+        build->edges_spare = build->edges;
+        build->edges = sorted;
+    }
+}
+
+static void group_edges(struct build *build, size_t count)
+{
+    build->group_count = 0;
+    for (size_t e = 0; e < count; e++) {
+        if (e == 0 || build->edges[e] >> 32 != build->edges[e - 1] >> 32)
+            build->groups[build->group_count++] = (uint32_t)e;
+    }
+    build->groups[build->group_count] = (uint32_t)count;
+}
+
+static size_t add_edges(struct build *build, size_t count, const uint32_t *list, size_t slots,
+                        uint32_t source, unsigned level)
+{
+    const struct sutra_graph *graph = build->graph;
+    for (size_t s = 0; s < slots && list[s] != SUTRA_NO_NODE; s++) {
+        uint64_t target = list[s];
+        if (level > 0)
+            target = *(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST,
+                                                         list[s]) +
+                     level - 1;
+        build->edges[count++] = target << 32 | source;
+    }
+    return count;
+}
+
+static int collect_edges(struct build *build, bool upper)
+{
+    const struct sutra_graph *graph = build->graph;
+    const size_t most = upper ? (size_t)graph->m * SUTRA_LEVEL_MAX : graph->forward;
+    size_t members = 0;
+    for (size_t j = 0; j < build->batch_count; j++)
+        members += !upper || build->batch_upper[j] != SUTRA_NO_NODE;
+    const int status = reserve_edges(build, members * most);
+    if (status != SUTRA_OK)
+        return status;
+    size_t count = 0;
+    for (size_t j = 0; j < build->batch_count; j++) {
+        const uint32_t own_upper = build->batch_upper[j];
+        if (!upper) {
+            count = add_edges(build, count, sutra_graph_list(graph, build->batch[j]), graph->slots,
+                              build->batch[j], 0);
+        } else if (own_upper != SUTRA_NO_NODE) {
+            for (unsigned level = sutra_graph_upper_level(graph, own_upper); level > 0; level--)
+                count = add_edges(build, count, sutra_graph_upper_list(graph, own_upper, level),
+                                  graph->upper_slots, own_upper, level);
+        }
+    }
+    build->upper = upper;
+    sort_edges(build, count);
+    group_edges(build, count);
+    return SUTRA_OK;
+}
+
+/* ---- step 3: reverse edges */
+
+/* The upper node that owns an upper list: the last whose first list is not beyond it. */
+static uint32_t list_owner(const struct sutra_graph *graph, uint32_t list)
+{
+    size_t low = 0, high = graph->upper_count - 1;
+    while (low < high) {
+        const size_t middle = (low + high + 1) / 2;
+        if (*(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, middle) <=
+            list)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return (uint32_t)low;
+}
+
+static void take_sources(const struct build *build, struct sutra_scratch *scratch, size_t group)
+{
+    struct sutra_graph *graph = build->graph;
+    const bool upper = build->upper;
+    const size_t slots = upper ? graph->upper_slots : graph->slots;
+    const uint64_t *edges = build->edges + build->groups[group];
+    const size_t added = build->groups[group + 1] - build->groups[group];
+    const uint32_t target = (uint32_t)(edges[0] >> 32);
+    const uint32_t owner = upper ? list_owner(graph, target) : target;
+    uint32_t *list =
+        upper ? sutra_planes_row(&graph->upper_links, 0, target) : sutra_graph_list(graph, target);
+    uint32_t *ids = scratch->found;
+    sutra_node_load(list, slots, ids);
+    size_t count = 0;
+    while (count < slots && ids[count] != SUTRA_NO_NODE)
+        count++;
+    for (size_t j = 0; j < added; j++)
+        ids[count++] = (uint32_t)edges[j];
+    if (count <= slots) {
+        sutra_node_store(list, slots, ids, count);
+        return;
+    }
+    sutra_prune_point(build->space, sutra_node_row(graph, upper, owner), scratch);
+    sutra_prune_measure(graph, build->space, upper, ids, count, scratch);
+    uint32_t kept[SUTRA_NODE_SLOTS_MAX];
+    const size_t kept_count =
+        sutra_prune_choose(graph, build->space, upper, count, slots - slots / 5,
+                           upper ? NULL : sutra_tree_parents(graph), owner, scratch, kept);
+    sutra_node_store(list, slots, kept, kept_count);
+}
+
+static int take_range(void *context, unsigned worker, size_t begin, size_t end)
+{
+    const struct build *build = context;
+    for (size_t group = begin; group < end; group++)
+        take_sources(build, &build->workers[worker], group);
+    return SUTRA_OK;
+}
+
+/* A hub may be chosen by a whole batch. */
+static int reserve_group_room(struct build *build)
+{
+    size_t largest = 0;
+    for (size_t g = 0; g < build->group_count; g++) {
+        const size_t size = build->groups[g + 1] - build->groups[g];
+        largest = size > largest ? size : largest;
+    }
+    const size_t room = largest + SUTRA_NODE_SLOTS_MAX + build->ef;
+    for (unsigned w = 0; w < build->threads; w++) {
+        const int status = sutra_scratch_reserve_build(
+            &build->workers[w], build->space->query_bytes, build->space->exact_bytes, room);
+        if (status != SUTRA_OK)
+            return status;
+    }
+    return SUTRA_OK;
+}
+
+static int link_back(struct build *build, bool upper)
+{
+    int status = collect_edges(build, upper);
+    if (status == SUTRA_OK)
+        status = reserve_group_room(build);
+    if (status == SUTRA_OK)
+        status = sutra_parallel_for(build->group_count, 32, build->threads, take_range, build);
+    return status;
+}
+
+/* ---- step 4, and the batch as a whole */
+
+static void raise_entry(struct build *build)
+{
+    struct sutra_graph *graph = build->graph;
+    for (size_t j = 0; j < build->batch_count; j++) {
+        const uint32_t upper = build->batch_upper[j];
+        if (upper == SUTRA_NO_NODE)
+            continue;
+        const uint64_t level = sutra_graph_upper_level(graph, upper);
+        if (level <= graph->entry >> 32)
+            continue;
+        const uint32_t old_root = sutra_tree_root(graph);
+        if (old_root != build->batch[j])
+            sutra_tree_reroot(graph, build->batch[j], old_root);
+        __atomic_store_n(&graph->entry, level << 32 | upper, __ATOMIC_RELEASE);
+    }
+}
+
+static int make_upper_nodes(struct build *build)
+{
+    for (size_t j = 0; j < build->batch_count; j++) {
+        build->batch_upper[j] = SUTRA_NO_NODE;
+        const unsigned level = draw_level(build->graph, build->batch[j]);
+        if (level == 0)
+            continue;
+        const int status =
+            make_upper_node(build->graph, build->batch[j], level, &build->batch_upper[j]);
+        if (status != SUTRA_OK)
+            return status;
+    }
+    return SUTRA_OK;
+}
+
+static int insert_batch(struct build *build)
+{
+    struct sutra_graph *graph = build->graph;
+    int status = make_upper_nodes(build);
+    if (status != SUTRA_OK)
+        return status;
+    status = sutra_parallel_for(build->batch_count, 4, build->threads, link_range, build);
+    if (status == SUTRA_OK)
+        status = link_back(build, false);
+    if (status == SUTRA_OK)
+        status = link_back(build, true);
+    if (status != SUTRA_OK)
+        return status;
+    for (size_t j = 0; j < build->batch_count; j++)
+        sutra_tree_adopt(graph, build->batch[j]);
+    raise_entry(build);
+    return SUTRA_OK;
+}
+
+/* The very first node has nothing to search. */
+static int insert_first(struct build *build)
+{
+    struct sutra_graph *graph = build->graph;
+    const int status = make_upper_nodes(build);
+    if (status != SUTRA_OK)
+        return status;
+    const uint32_t upper = build->batch_upper[0];
+    graph->entry = upper == SUTRA_NO_NODE
+                       ? build->batch[0]
+                       : (uint64_t)sutra_graph_upper_level(graph, upper) << 32 | upper;
+    return SUTRA_OK;
+}
+
+/* Take everything at or above the old counts out of the lists again. */
+static void roll_back(struct sutra_graph *graph, size_t count, size_t upper_count,
+                      size_t list_count, uint64_t entry)
+{
+    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
+    for (size_t row = 0; row < count + list_count; row++) {
+        const bool upper = row >= count;
+        uint32_t *list = upper ? sutra_planes_row(&graph->upper_links, 0, row - count)
+                               : sutra_graph_list(graph, row);
+        const size_t slots = upper ? graph->upper_slots : graph->slots;
+        const size_t limit = upper ? upper_count : count;
+        size_t kept = 0;
+        for (size_t s = 0; s < slots; s++) {
+            if (list[s] < limit)
+                ids[kept++] = list[s];
+        }
+        sutra_node_store(list, slots, ids, kept);
+    }
+    graph->upper_count = upper_count;
+    graph->list_count = list_count;
+    graph->entry = entry;
+    graph->count = count;
+    graph->parents_count = 0; /* found anew by the next add */
+}
+
+static int reserve_workers(struct build *build, size_t rows)
+{
+    struct sutra_graph *graph = build->graph;
+    if (graph->worker_count < build->threads) {
+        struct sutra_scratch *workers =
+            realloc(graph->workers, build->threads * sizeof *graph->workers);
+        if (!workers)
+            return SUTRA_E_NO_MEMORY;
+        graph->workers = workers;
+        while (graph->worker_count < build->threads)
+            sutra_scratch_init(&workers[graph->worker_count++]);
+    }
+    build->workers = graph->workers;
+    for (unsigned w = 0; w < build->threads; w++) {
+        int status = sutra_scratch_reserve(&graph->workers[w], rows, build->ef);
+        if (status == SUTRA_OK)
+            status = sutra_scratch_reserve_build(&graph->workers[w], build->space->query_bytes,
+                                                 build->space->exact_bytes,
+                                                 2 * (size_t)SUTRA_NODE_SLOTS_MAX + build->ef);
+        if (status != SUTRA_OK)
+            return status;
+    }
+    return SUTRA_OK;
+}
+
+static void release_workers(struct sutra_graph *graph)
+{
+    for (unsigned w = 0; w < graph->worker_count; w++)
+        sutra_scratch_deinit(&graph->workers[w]);
+    free(graph->workers);
+    graph->workers = NULL;
+    graph->worker_count = 0;
+}
+
+static uint32_t *shuffled_rows(const struct sutra_graph *graph, size_t added)
+{
+    uint32_t *order = malloc(added * sizeof *order);
+    if (!order)
+        return NULL;
+    const uint64_t stream = sutra_mix64(graph->seed ^ sutra_mix64(graph->count));
+    for (size_t j = 0; j < added; j++)
+        order[j] = (uint32_t)(graph->count + j);
+    for (size_t j = added; j > 1; j--) {
+        const size_t other = sutra_random_at(stream, j) % j;
+        const uint32_t swapped = order[j - 1];
+        order[j - 1] = order[other];
+        order[other] = swapped;
+    }
+    return order;
+}
+
+static int insert_all(struct build *build, uint32_t *order, size_t added,
+                      sutra_progress_fn progress, void *progress_context)
+{
+    const size_t count = build->graph->count;
+    for (size_t done = 0; done < added; done += build->batch_count) {
+        const size_t linked = count + done;
+        size_t batch = linked / BATCH_DIVISOR;
+        batch = batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
+        build->batch = order + done;
+        build->batch_count = batch < added - done ? batch : added - done;
+        const int status = linked ? insert_batch(build) : insert_first(build);
+        if (status != SUTRA_OK)
+            return status;
+        build->graph->count = count + added; /* from here on the tree root may be asked for */
+        if (progress && progress(progress_context, done + build->batch_count, added))
+            return SUTRA_E_CANCELLED;
+    }
+    return SUTRA_OK;
+}
+
+int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
+                    unsigned threads, sutra_progress_fn progress, void *progress_context)
+{
+    if (added == 0)
+        return SUTRA_OK;
+    const size_t count = graph->count, upper_count = graph->upper_count;
+    const size_t list_count = graph->list_count, rows = count + added;
+    const uint64_t entry = graph->entry;
+    if (rows > SUTRA_ROWS_MAX)
+        return SUTRA_E_CAPACITY;
+
+    struct build *build = calloc(1, sizeof *build);
+    uint32_t *order = shuffled_rows(graph, added);
+    int status = build && order ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+    if (status == SUTRA_OK)
+        status = sutra_planes_ensure(&graph->links, rows);
+    if (status == SUTRA_OK)
+        status = sutra_tree_prepare(graph, rows);
+    if (status == SUTRA_OK) {
+        build->graph = graph;
+        build->space = space;
+        build->threads = threads ? threads : 1;
+        build->ef = graph->ef_construction;
+        status = reserve_workers(build, rows);
+    }
+    if (status == SUTRA_OK) {
+        memset(sutra_graph_list(graph, count), 0xff, added * graph->slots * sizeof(uint32_t));
+        memset(sutra_tree_parents(graph) + count, 0xff, added * sizeof(uint32_t));
+        status = insert_all(build, order, added, progress, progress_context);
+        if (status == SUTRA_OK)
+            graph->count = graph->parents_count = rows;
+        else
+            roll_back(graph, count, upper_count, list_count, entry);
+    }
+    if (build) {
+        free(build->edges);
+        free(build->edges_spare);
+        free(build->groups);
+    }
+    free(build);
+    free(order);
+    if (added > 1024)
+        release_workers(graph);
+    return status;
+}
+
+/* ---- life */
+
+int sutra_graph_init(struct sutra_graph *graph, const struct sutra_graph_options *options)
+{
+    memset(graph, 0, sizeof *graph);
+    if (options->m == 0 || options->m % 8 || options->m > 32 || options->ef_construction == 0)
+        return SUTRA_E_CONFIG;
+    graph->m = options->m;
+    graph->slots = 2 * options->m;
+    graph->upper_slots = options->m <= SUTRA_NODE_LINE ? SUTRA_NODE_LINE : 2 * SUTRA_NODE_LINE;
+    graph->forward = options->m;
+    graph->ef_construction = options->ef_construction;
+    graph->seed = options->seed;
+    graph->huge_pages = options->huge_pages;
+    const size_t base_bytes[1] = {graph->slots * sizeof(uint32_t)};
+    const size_t upper_bytes[SUTRA_UPPER_PLANES] = {sizeof(uint32_t), sizeof(uint32_t), 1};
+    const size_t list_bytes[1] = {graph->upper_slots * sizeof(uint32_t)};
+    int status = sutra_planes_init(&graph->links, base_bytes, 1, options->huge_pages);
+    if (status == SUTRA_OK)
+        status =
+            sutra_planes_init(&graph->upper, upper_bytes, SUTRA_UPPER_PLANES, SUTRA_HUGE_NEVER);
+    if (status == SUTRA_OK)
+        status = sutra_planes_init(&graph->upper_links, list_bytes, 1, SUTRA_HUGE_NEVER);
+    if (status != SUTRA_OK)
+        sutra_graph_deinit(graph);
+    return status;
+}
+
+void sutra_graph_deinit(struct sutra_graph *graph)
+{
+    release_workers(graph);
+    sutra_planes_deinit(&graph->links);
+    sutra_planes_deinit(&graph->upper);
+    sutra_planes_deinit(&graph->upper_links);
+    sutra_planes_deinit(&graph->parents);
+    memset(graph, 0, sizeof *graph);
+}

@@ -1,0 +1,151 @@
+/* The spanning tree; see tree.h.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree.h"
+
+uint32_t sutra_tree_root(const struct sutra_graph *graph)
+{
+    if (graph->count == 0)
+        return SUTRA_NO_NODE;
+    const uint32_t entry = (uint32_t)graph->entry;
+    return graph->entry >> 32 ? sutra_graph_upper_node(graph, entry) : entry;
+}
+
+size_t sutra_tree_search(const struct sutra_graph *graph, uint32_t root, size_t limit,
+                         uint32_t *parents_out, uint8_t *reached, uint32_t *queue)
+{
+    memset(reached, 0, limit);
+    size_t head = 0, tail = 0;
+    queue[tail++] = root;
+    reached[root] = 1;
+    parents_out[root] = SUTRA_NO_NODE;
+    while (head < tail) {
+        const uint32_t node = queue[head++];
+        const uint32_t *list = sutra_graph_list(graph, node);
+        for (size_t s = 0; s < graph->slots && list[s] < limit; s++) {
+            const uint32_t next = list[s];
+            if (reached[next])
+                continue;
+            reached[next] = 1;
+            parents_out[next] = node;
+            queue[tail++] = next;
+        }
+    }
+    return tail;
+}
+
+int sutra_tree_prepare(struct sutra_graph *graph, size_t rows)
+{
+    if (!graph->parents.count) {
+        const size_t row_bytes[1] = {sizeof(uint32_t)};
+        const int status = sutra_planes_init(&graph->parents, row_bytes, 1, SUTRA_HUGE_NEVER);
+        if (status != SUTRA_OK)
+            return status;
+        graph->parents_count = 0;
+    }
+    const int status = sutra_planes_ensure(&graph->parents, rows);
+    if (status != SUTRA_OK || graph->parents_count == graph->count)
+        return status;
+
+    /* Lists from a file are untrusted: building, unlike searching, relies on every id. */
+    struct sutra_fault fault;
+    const int sound = sutra_graph_verify(graph, &fault);
+    if (sound != SUTRA_OK)
+        return sound;
+    const size_t count = graph->count;
+    uint32_t *parents = sutra_tree_parents(graph);
+    uint8_t *reached = malloc(count);
+    uint32_t *queue = malloc(count * sizeof *queue);
+    if (!reached || !queue) {
+        free(reached);
+        free(queue);
+        return SUTRA_E_NO_MEMORY;
+    }
+    memset(parents, 0xff, count * sizeof *parents);
+    sutra_tree_search(graph, sutra_tree_root(graph), count, parents, reached, queue);
+    free(reached);
+    free(queue);
+    graph->parents_count = count;
+    return SUTRA_OK;
+}
+
+static bool list_contains(const uint32_t *list, size_t slots, uint32_t node)
+{
+    for (size_t s = 0; s < slots; s++) {
+        if (list[s] == node)
+            return true;
+    }
+    return false;
+}
+
+/* Put `node` into the list of `owner`: in a free slot, or over the last neighbour that is not
+ * a child of owner. */
+static bool force_into(struct sutra_graph *graph, uint32_t owner, uint32_t node)
+{
+    const uint32_t *parents = sutra_tree_parents(graph);
+    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
+    uint32_t *list = sutra_graph_list(graph, owner);
+    sutra_node_load(list, graph->slots, ids);
+    if (list_contains(ids, graph->slots, node))
+        return true;
+    size_t length = 0;
+    while (length < graph->slots && ids[length] != SUTRA_NO_NODE)
+        length++;
+    if (length < graph->slots) {
+        ids[length++] = node;
+    } else {
+        size_t at = length;
+        while (at > 0 && parents[ids[at - 1]] == owner)
+            at--;
+        if (at == 0)
+            return false;
+        ids[at - 1] = node;
+    }
+    sutra_node_store(list, graph->slots, ids, length);
+    return true;
+}
+
+void sutra_tree_adopt(struct sutra_graph *graph, uint32_t node)
+{
+    uint32_t *parents = sutra_tree_parents(graph);
+    const uint32_t *own = sutra_graph_list(graph, node);
+    size_t length = 0;
+    while (length < graph->slots && own[length] != SUTRA_NO_NODE)
+        length++;
+    for (size_t s = 0; s < length; s++) {
+        if (list_contains(sutra_graph_list(graph, own[s]), graph->slots, node)) {
+            parents[node] = own[s];
+            return;
+        }
+    }
+    for (size_t s = 0; s < length; s++) {
+        if (force_into(graph, own[s], node)) {
+            parents[node] = own[s];
+            return;
+        }
+    }
+    /* Every neighbour's list is full of children: step between the first and its last child. */
+    if (length == 0)
+        return;
+    const uint32_t owner = own[0];
+    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
+    sutra_node_load(sutra_graph_list(graph, owner), graph->slots, ids);
+    const uint32_t child = ids[graph->slots - 1];
+    force_into(graph, node, child); /* a new node has no children: this cannot fail */
+    ids[graph->slots - 1] = node;
+    sutra_node_store(sutra_graph_list(graph, owner), graph->slots, ids, graph->slots);
+    parents[child] = node;
+    parents[node] = owner;
+}
+
+void sutra_tree_reroot(struct sutra_graph *graph, uint32_t node, uint32_t old_root)
+{
+    uint32_t *parents = sutra_tree_parents(graph);
+    parents[node] = SUTRA_NO_NODE;
+    /* A new node has no or few children, never a full list of them. */
+    force_into(graph, node, old_root);
+    parents[old_root] = node;
+}

@@ -1,0 +1,162 @@
+/* Exact search: scan every row, in blocks that stay in cache while a group of queries passes.
+ * With originals the result is exact; without them it is exact for the codes.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "../base/bytes.h"
+
+/* Half of a small L2 (512 KiB on a Raspberry Pi 5) for the rows of a block. */
+#define BLOCK_BYTES ((size_t)192 << 10)
+#define BLOCK_ROWS_MAX 1024u
+
+struct scan_query {
+    const float *vector;
+    float inverse_norm;
+    struct sutra_code_query code;
+    uint64_t *best;
+    size_t best_count;
+};
+
+static void originals_block(const struct sutra_index *index, const struct scan_query *query,
+                            size_t first, size_t count, float *distances_out)
+{
+    const float *rows = sutra_index_original(index, first);
+    const size_t stride = index->original_stride, dim = index->options.dim;
+    switch (index->options.metric) {
+    case SUTRA_METRIC_COSINE:
+        index->kernels->cosine_f32_many(query->vector, query->inverse_norm, rows, stride, count,
+                                        dim, distances_out);
+        return;
+    case SUTRA_METRIC_L2:
+        index->kernels->l2sq_f32_many(query->vector, rows, stride, count, dim, distances_out);
+        return;
+    default:
+        index->kernels->dot_f32_many(query->vector, rows, stride, count, dim, distances_out);
+        for (size_t j = 0; j < count; j++)
+            distances_out[j] = -distances_out[j];
+    }
+}
+
+/* Distances as quantizer.h defines them: cosine rows are unit vectors, so |u - y|^2 / 2. */
+static void codes_block(const struct sutra_index *index, const struct scan_query *query,
+                        const uint32_t *rows, size_t count, float *distances_out, float *norms)
+{
+    const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
+    const struct sutra_plane *low = &index->planes.plane[SUTRA_PLANE_LOW];
+    const float *corrections = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, 0);
+    const float half = index->options.metric == SUTRA_METRIC_COSINE ? 0.5f : 1.0f;
+    if (low->base) {
+        index->kernels->dot_code8_gather(query->code.fine, high->base, low->base, high->row_bytes,
+                                         rows, count, index->quantizer.row_bytes, distances_out,
+                                         norms);
+        for (size_t j = 0; j < count; j++)
+            distances_out[j] =
+                half * sutra_quantizer_distance(
+                           &query->code, corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
+                           distances_out[j], norms[j]);
+        return;
+    }
+    const struct sutra_walk_query *walk = &query->code.walk;
+    index->kernels->score_code4_gather(walk->entries, high->base, high->row_bytes, rows, count,
+                                       index->quantizer.row_bytes, corrections, walk->weight,
+                                       walk->offset, walk->scale, distances_out);
+    for (size_t j = 0; j < count; j++)
+        distances_out[j] = half * (distances_out[j] + query->code.walk_distance);
+}
+
+static void keep_best(const struct sutra_index *index, struct scan_query *query, size_t first,
+                      size_t count, size_t k, const float *distances, uint32_t *positions)
+{
+    const float limit = query->best_count == k ? sutra_pool_key(query->best[k - 1]) : INFINITY;
+    size_t found = index->kernels->below_f32(distances, count, limit, positions);
+    if (query->best_count < k) { /* infinite and NaN distances count while there is room */
+        for (size_t j = 0; j < count; j++)
+            positions[j] = (uint32_t)j;
+        found = count;
+    }
+    for (size_t j = 0; j < found; j++) {
+        const uint64_t item =
+            sutra_pool_item(distances[positions[j]], (uint32_t)(first + positions[j]));
+        if (query->best_count == k) {
+            if (item >= query->best[k - 1])
+                continue;
+            query->best_count--;
+        }
+        index->kernels->pool_insert(query->best, query->best_count, item);
+        query->best_count++;
+    }
+}
+
+static void scan_rows(const struct sutra_index *index, struct scan_query *queries, size_t count,
+                      size_t k)
+{
+    float distances[BLOCK_ROWS_MAX], norms[BLOCK_ROWS_MAX];
+    uint32_t rows[BLOCK_ROWS_MAX], positions[BLOCK_ROWS_MAX + 8];
+    const bool originals = sutra_index_has_originals(index);
+    const size_t row_bytes =
+        originals ? index->original_stride * sizeof(float) : 2 * (size_t)index->quantizer.row_bytes;
+    size_t block_rows = BLOCK_BYTES / row_bytes;
+    block_rows = block_rows < 16 ? 16 : block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block_rows;
+    for (size_t first = 0; first < index->count; first += block_rows) {
+        const size_t block = index->count - first < block_rows ? index->count - first : block_rows;
+        for (size_t j = 0; !originals && j < block; j++)
+            rows[j] = (uint32_t)(first + j);
+        for (size_t q = 0; q < count; q++) {
+            if (originals)
+                originals_block(index, &queries[q], first, block, distances);
+            else
+                codes_block(index, &queries[q], rows, block, distances, norms);
+            keep_best(index, &queries[q], first, block, k, distances, positions);
+        }
+    }
+}
+
+/* One group of queries; all need their own best lists and, for codes, their own entries. */
+#define GROUP 16u
+
+int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
+                     const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
+                     float *distances_out)
+{
+    const bool coded = !sutra_index_has_originals(index);
+    const size_t entries = coded ? 2 * (size_t)index->quantizer.row_bytes : 0;
+    const size_t room = k < index->count ? k : index->count;
+    const size_t best_bytes = sutra_round_up((room + 8) * sizeof(uint64_t), SUTRA_CACHE_LINE);
+    const size_t group = count < GROUP ? count : GROUP;
+    const size_t each = best_bytes + entries * (sizeof(float) + 1);
+    uint8_t *block = NULL;
+    if (group > 1 || coded) {
+        block = malloc(group * each + 1);
+        if (!block)
+            return SUTRA_E_NO_MEMORY;
+    }
+    struct scan_query work[GROUP];
+    for (size_t first = 0; first < count; first += group) {
+        const size_t now = count - first < group ? count - first : group;
+        for (size_t q = 0; q < now; q++) {
+            uint8_t *own = block ? block + q * each : NULL;
+            work[q].vector = queries + (first + q) * stride;
+            work[q].inverse_norm = sutra_index_scale(index, work[q].vector);
+            work[q].best = own ? (uint64_t *)(void *)own : scratch->best;
+            work[q].best_count = 0;
+            if (coded) {
+                work[q].code.fine = (float *)(void *)(own + best_bytes);
+                work[q].code.walk.entries = (int8_t *)(own + best_bytes + entries * sizeof(float));
+                sutra_quantizer_query(&index->quantizer, index->kernels, work[q].vector,
+                                      work[q].inverse_norm,
+                                      index->options.metric == SUTRA_METRIC_IP, &work[q].code);
+            }
+        }
+        if (room)
+            scan_rows(index, work, now, room);
+        for (size_t q = 0; q < now; q++)
+            sutra_index_write_hits(index, work[q].best, work[q].best_count, k,
+                                   ids_out + (first + q) * k, distances_out + (first + q) * k);
+    }
+    free(block);
+    return SUTRA_OK;
+}

@@ -1,0 +1,100 @@
+/* The index: vectors, quantizer and graph behind one door.
+ *
+ * A small index (fewer than SUTRA_FLAT_ROWS vectors) keeps its vectors as given and scans them.
+ * From there on vectors are quantized, linked into a graph that is walked on 4-bit codes, and
+ * what the walk finds is reranked: with the originals where they are kept, else with both
+ * code planes. The quantizer is fitted anew whenever the index has grown eightfold.
+ *
+ * Distances, lower is nearer: cosine 1 - cos (a zero vector lies at 1 from everything), l2 the
+ * squared Euclidean distance, ip the negated inner product.
+ *
+ * Ownership: _new or _open, then _free. Threading: every function may be called from any
+ * thread; searches share a read lock, whatever changes the index takes it alone. _close waits
+ * for calls in flight; later calls return SUTRA_E_CLOSED. Errors: as named; on failure nothing
+ * has changed.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef SUTRA_INDEX_INDEX_H
+#define SUTRA_INDEX_INDEX_H
+
+#include "../base/status.h"
+#include "../graph/graph.h"
+#include "../simd/kernels.h"
+
+#define SUTRA_DIM_MAX 16384u
+#define SUTRA_K_MAX 1048576u
+#define SUTRA_EF_CONSTRUCTION_MAX 4096u
+#define SUTRA_FLAT_ROWS 512u
+
+enum sutra_metric { SUTRA_METRIC_COSINE = 0, SUTRA_METRIC_L2 = 1, SUTRA_METRIC_IP = 2 };
+enum sutra_quantization { SUTRA_QUANT_NONE = 0, SUTRA_QUANT_U8 = 1, SUTRA_QUANT_U4 = 2 };
+enum sutra_resident {
+    SUTRA_RESIDENT_AUTO = 0,
+    SUTRA_RESIDENT_ARENA = 1,
+    SUTRA_RESIDENT_MAPPED = 2
+};
+
+struct sutra_index_options {
+    uint32_t dim; /* 1 .. SUTRA_DIM_MAX */
+    int metric;
+    uint32_t m;
+    uint32_t ef_construction;
+    int quantization;
+    bool keep_originals;
+    uint64_t seed;
+};
+
+struct sutra_index;
+
+/* SUTRA_E_CONFIG with fault.what naming the option. The kernel table must outlive the index. */
+int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
+                    struct sutra_index **index_out, struct sutra_fault *fault_out);
+void sutra_index_close(struct sutra_index *index);
+void sutra_index_free(struct sutra_index *index);
+
+/* Add `count` vectors (stride in floats). ids NULL numbers them on from the largest id so far;
+ * ids_out (may be NULL) receives the ids. Checks everything first: SUTRA_E_VECTOR,
+ * SUTRA_E_NEGATIVE_ID, SUTRA_E_DUPLICATE_ID, SUTRA_E_CAPACITY. */
+int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
+                    const int64_t *ids, int64_t *ids_out, unsigned threads,
+                    sutra_progress_fn progress, void *progress_context,
+                    struct sutra_fault *fault_out);
+
+/* The k nearest of every query: ids_out and distances_out are count x k, padded with -1 and
+ * infinity. ef 0 means max(k, 64). SUTRA_E_VECTOR names the query. */
+int sutra_index_search(struct sutra_index *index, const float *queries, size_t stride, size_t count,
+                       size_t k, size_t ef, bool exact, unsigned threads, int64_t *ids_out,
+                       float *distances_out, struct sutra_fault *fault_out);
+
+/* dim floats: as given while originals are kept, else decoded from the codes. SUTRA_E_NOT_FOUND. */
+int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out);
+int sutra_index_contains(struct sutra_index *index, int64_t id, bool *found_out);
+/* The ids of rows [first, first + count), in the order they were added. */
+int sutra_index_ids(struct sutra_index *index, size_t first, size_t count, int64_t *ids_out);
+
+int sutra_index_save(struct sutra_index *index, const char *path);
+int sutra_index_open(const struct sutra_kernels *kernels, const char *path, int resident,
+                     struct sutra_index **index_out, struct sutra_fault *fault_out);
+
+/* Structure always; deep: checksums of every section of the file it was opened from, and that
+ * every stored number is finite. */
+int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault *fault_out);
+
+struct sutra_index_stats {
+    struct sutra_index_options options;
+    uint64_t count;
+    bool linked; /* false while the index is flat */
+    unsigned levels;
+    uint64_t links_bytes, codes_bytes, corrections_bytes, ids_bytes, originals_bytes;
+    /* of the above: in memory now, wherever they live */
+    uint64_t links_resident, codes_resident, corrections_resident, ids_resident;
+    uint64_t originals_resident;
+    uint64_t mapped_bytes; /* parts that are a file mapping */
+    bool arena;            /* hot planes are in anonymous memory */
+    uint32_t tuned_ef;
+};
+
+int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats_out);
+int sutra_index_set_tuned_ef(struct sutra_index *index, uint32_t ef);
+
+#endif

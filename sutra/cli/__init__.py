@@ -1,0 +1,122 @@
+"""The ``sutra`` command: one module a verb, thin over :class:`sutra.Index`.
+
+Exit codes
+----------
+0
+    done
+1
+    a file, the data or the system was at fault; one line on standard error says how
+2
+    the command line was wrong
+3
+    ``verify`` found the index damaged
+130
+    interrupted
+
+With ``--json`` every verb writes exactly one JSON document to standard output; on failure it
+has the single key ``error``. Progress and messages go to standard error. NumPy and the engine
+are imported when a verb runs, so that ``sutra --help`` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from sutra._version import __version__
+from sutra.cli.output import Failure, Output
+
+__all__ = ["main"]
+
+VERBS = ("demo", "platform", "build", "search", "info", "verify", "bench")
+
+EPILOG = """\
+exit codes: 0 done, 1 data or system error, 2 wrong usage, 3 verification failed, 130 interrupted
+`sutra VERB --help` explains a verb; `--json` works on all of them.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of this process by default.
+
+    Returns
+    -------
+    int
+        An exit code of the table in this module's documentation.
+    """
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has printed what it wanted to say
+        return stop.code if isinstance(stop.code, int) else 2
+
+    out = Output(json_document=args.json)
+    try:
+        code: int = args.run(args, out)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        out.error("interrupted", "KeyboardInterrupt")
+        return 130
+    except BrokenPipeError:
+        # The reader left (`sutra ... | head`): nobody is there to be told, also not at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Failure as failure:
+        out.error(str(failure), "UsageError" if failure.code == 2 else "Failure")
+        return failure.code
+    except Exception as exception:
+        if not is_expected(exception):
+            raise
+        out.error(describe(exception), type(exception).__name__)
+        return 1
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="sutra",
+        description="Embedded vector index: build, search, inspect and measure.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sutra {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name in VERBS:
+        module = import_module(f"sutra.cli.{name}")
+        summary, _, details = (module.__doc__ or "").partition("\n")
+        verb = verbs.add_parser(
+            name,
+            help=summary.rstrip("."),
+            description=f"{summary}\n{details}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.add_argument("--json", action="store_true", help="write one JSON document")
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def is_expected(exception: Exception) -> bool:
+    """Tell an error of the data or the system from a defect of this program."""
+    from sutra.errors import SutraError
+
+    # ImportError: SUTRA_ISA names a tier that this machine cannot run
+    return isinstance(exception, SutraError | OSError | MemoryError | ImportError)
+
+
+def describe(exception: Exception) -> str:
+    """Return one line saying what went wrong."""
+    from sutra.errors import SutraError
+
+    if isinstance(exception, OSError) and not isinstance(exception, SutraError):
+        reason = exception.strerror or str(exception)
+        return f"{exception.filename}: {reason}" if exception.filename else reason
+    # str() of a KeyError is the repr of its message
+    text = exception.args[0] if isinstance(exception, KeyError) else exception
+    return " ".join(str(text).split()) or type(exception).__name__

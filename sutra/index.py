@@ -1,0 +1,270 @@
+"""The index: what people use, over the core's `IndexCore`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sutra._arrays import as_ids, as_rows
+from sutra._index import IndexCore, SearchResult
+
+Metric = Literal["cosine", "l2", "ip"]
+Quantization = Literal["u8", "u4", "none"]
+Resident = Literal["auto", "arena", "mapped"]
+Progress = Callable[[int, int], object]
+PathLike = str | os.PathLike[str]
+
+__all__ = ["Index", "SearchResult"]
+
+
+class Index(IndexCore):
+    """An approximate nearest-neighbour index of float vectors with integer ids.
+
+    Vectors are quantized to 8 bits in two 4-bit planes, linked into an HNSW graph [1]_ that is
+    walked on the first plane, and what the walk finds is reranked with the original vectors, or
+    with both planes where originals are not kept. Below 512 vectors the index is flat: it scans.
+
+    Distances are lower for nearer, always: ``cosine`` is 1 - cos (a zero vector lies at 1 from
+    everything), ``l2`` the squared Euclidean distance, ``ip`` the negated inner product.
+
+    Parameters
+    ----------
+    dim : int
+        Length of the vectors, 1 to 16,384.
+    metric : {"cosine", "l2", "ip"}
+        How to compare.
+    m : {8, 16, 24, 32}
+        Neighbours of a node; the base layer has twice as many slots. More finds harder data at
+        high recall, at ``8 * m`` bytes a vector.
+    ef_construction : int
+        Width of the search that links a new vector, 1 to 4,096. More builds a better graph,
+        slower.
+    quantization : {"u8", "u4", "none"}
+        Two planes, the first plane alone, or a graph over float32.
+    keep_originals : bool
+        Keep float32 vectors for reranking, exact search and `get`. Without them `get` and
+        ``exact=True`` see the quantized vectors.
+    seed : int
+        Of the graph's levels and the rotation. Same seed, same sequence of `add` calls: same
+        index, byte for byte, for any number of threads.
+
+    Raises
+    ------
+    ConfigError
+        If a value is not allowed.
+
+    Notes
+    -----
+    Memory a vector, for m = 16 and d dimensions: about 132 bytes of links, ``d / 2`` (``u4``) or
+    ``d`` (``u8``) bytes of codes (d rounded up to 64), 8 bytes of corrections, 8 bytes for ids
+    that are not 0, 1, 2, ..., and ``4 * d`` bytes of originals, which stay on disk in an index
+    opened from a file until they are read.
+
+    Thread safety: every method may be called from any thread. Searches run side by side with the
+    GIL released; `add` runs alone. `close` waits for calls in flight.
+
+    References
+    ----------
+    .. [1] Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
+       Hierarchical Navigable Small World graphs", 2018; `csrc/graph/graph.h` says where this
+       implementation differs.
+
+    Examples
+    --------
+    >>> import numpy as np, sutra
+    >>> index = sutra.Index(3, metric="l2")
+    >>> index.add([[0, 0, 0], [1, 0, 0], [5, 5, 5]])
+    array([0, 1, 2])
+    >>> ids, distances = index.search([0.9, 0, 0], k=2)
+    >>> ids
+    array([1, 0])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        metric: Metric = "cosine",
+        m: int = 16,
+        ef_construction: int = 200,
+        quantization: Quantization = "u8",
+        keep_originals: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._new(dim, metric, m, ef_construction, quantization, keep_originals, seed)
+
+    @classmethod
+    def open(cls, path: PathLike, *, resident: Resident = "auto") -> Self:
+        """Open a saved index.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that `save` wrote.
+        resident : {"auto", "arena", "mapped"}
+            Where links and codes live: read into memory with huge pages before the call returns
+            ("arena"), used from the file through the page cache ("mapped"), or mapped at first
+            and copied into memory by a background thread if they fit in half of what is free
+            ("auto"). Originals stay mapped in any case while there are codes.
+
+        Returns
+        -------
+        Index
+            Ready to search and to add to. Changes stay in memory until saved.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened (`FileNotFoundError`, `PermissionError`, ...).
+        CorruptError
+            If it is damaged, cut short, or not an index.
+        FormatVersionError
+            If a newer version wrote it.
+
+        Notes
+        -----
+        Sizes and tables are checked; vectors are not read. Files are replaced by `save`, never
+        changed in place, so an open index keeps seeing the file it opened. If another program
+        truncates the file, reading the lost part ends the process with SIGBUS.
+        """
+        index = cls.__new__(cls)
+        index._open(path, resident)
+        return index
+
+    def add(
+        self,
+        vectors: npt.ArrayLike,
+        ids: npt.ArrayLike | None = None,
+        *,
+        threads: int = 0,
+        progress: bool | Progress = False,
+    ) -> npt.NDArray[np.int64]:
+        """Add vectors.
+
+        Parameters
+        ----------
+        vectors : (n, dim) or (dim,) array-like of float16, float32, float64 or integers
+            Any strides; converted to float32 once.
+        ids : (n,) array-like of int, optional
+            0 to 2**63 - 1, none in use. Default: on from the largest id so far.
+        threads : int
+            0 means all cores this process may use. The result does not depend on it.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets ``(done, total)`` between batches. An
+            exception from it stops the call and leaves the index as it was.
+
+        Returns
+        -------
+        (n,) array of int64
+            The ids.
+
+        Raises
+        ------
+        DimensionError, DTypeError
+            If shape or element type do not fit.
+        InvalidVectorError
+            If a vector holds NaN or infinity, or is too long for its square to be a float32;
+            `row` says which.
+        DuplicateIdError
+            If an id is given twice or in use.
+        ConfigError
+            If an id is negative.
+        CapacityError, MemoryError
+            If there is no room.
+
+        Notes
+        -----
+        All or nothing. One call with many vectors is far faster than many calls.
+        """
+        rows = as_rows(vectors, self.dim, "vectors")
+        numbers = None if ids is None else as_ids(ids, len(rows))
+        callback = _Bar() if progress is True else progress or None
+        return self._add(rows, numbers, threads, callback)
+
+    def save(self, path: PathLike) -> None:
+        """Write the index to a file, replacing it as a whole or not at all.
+
+        The data is synced, the file renamed into place and the directory synced: after a power
+        cut the path holds the old file or the new one. Searches go on meanwhile.
+
+        Parameters
+        ----------
+        path : path-like
+            Where. Its directory must exist and be writable.
+
+        Raises
+        ------
+        OSError
+            What the system refused (no space, no permission, ...); the old file is untouched.
+        """
+        self._save(path)
+
+    def verify(self, *, deep: bool = False) -> dict[str, Any]:
+        """Check the index.
+
+        Parameters
+        ----------
+        deep : bool
+            Also checksum every section of the file this index was opened from, and every stored
+            number. Reads everything.
+
+        Returns
+        -------
+        dict
+            ``vectors`` checked, whether ``deep``, and ``seconds`` taken.
+
+        Raises
+        ------
+        CorruptError
+            With what is wrong and where.
+        """
+        start = time.perf_counter()
+        self._verify(deep)
+        return {"vectors": len(self), "deep": deep, "seconds": time.perf_counter() - start}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            count = f"{len(self):,} vectors"
+        except ValueError:
+            count = "closed"
+        return f"<sutra.Index {count}, dim {self.dim}, {self.metric}>"
+
+
+class _Bar:
+    """A progress bar on stderr, redrawn at most ten times a second."""
+
+    def __init__(self) -> None:
+        self.start = self.drawn = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.drawn < 0.1 and done < total:
+            return
+        self.drawn = now
+        rate = done / max(now - self.start, 1e-9)
+        filled = 30 * done // total
+        end = "\n" if done == total else ""
+        left = (total - done) / max(rate, 1e-9)
+        sys.stderr.write(
+            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,}/{total:,}  "
+            f"{rate:,.0f}/s  {left:.0f} s left {end}"
+        )
+        sys.stderr.flush()
