@@ -536,7 +536,7 @@ int sutra_graph_init(struct sutra_graph *graph, const struct sutra_graph_options
     graph->m = options->m;
     graph->slots = 2 * options->m;
     graph->upper_slots = options->m <= SUTRA_NODE_LINE ? SUTRA_NODE_LINE : 2 * SUTRA_NODE_LINE;
-    graph->forward = options->m;
+    graph->forward = options->m + options->m / 4;
     graph->ef_construction = options->ef_construction;
     graph->seed = options->seed;
     graph->huge_pages = options->huge_pages;

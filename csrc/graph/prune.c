@@ -6,6 +6,10 @@
 
 #include "prune.h"
 
+/* A kept neighbour hides a candidate only if it is nearer to it by this factor (of squared
+ * distances) than the point is: slightly longer lists, a tenth fewer distances a search. */
+#define DIVERSITY 1.1f
+
 /* Rows measured per call: a few cache lines of output, rows still in L1 or L2. */
 #define MEASURE_BLOCK 16u
 
@@ -55,9 +59,9 @@ void sutra_prune_measure(const struct sutra_graph *graph, const struct sutra_spa
     sort_items(scratch->candidates, count);
 }
 
-/* Is one of the kept rows nearer to the candidate than `distance`, or equal to it? */
-static bool is_occluded(const struct sutra_space *space, const uint8_t *candidate,
-                        const uint8_t *kept, size_t kept_count, float distance)
+/* Is one of the kept rows nearer to the candidate than `limit`, or equal to it? */
+static bool is_hidden(const struct sutra_space *space, const uint8_t *candidate,
+                      const uint8_t *kept, size_t kept_count, float limit)
 {
     float distances[4];
     for (size_t first = 0; first < kept_count; first += 4) {
@@ -65,9 +69,18 @@ static bool is_occluded(const struct sutra_space *space, const uint8_t *candidat
         space->exact_distances(space, candidate, kept + first * space->exact_bytes, block,
                                distances);
         for (size_t j = 0; j < block; j++) {
-            if (distances[j] < distance || distances[j] == 0.0f)
+            if (distances[j] < limit || distances[j] == 0.0f)
                 return true;
         }
+    }
+    return false;
+}
+
+static bool contains(const uint32_t *ids, size_t count, uint32_t id)
+{
+    for (size_t j = 0; j < count; j++) {
+        if (ids[j] == id)
+            return true;
     }
     return false;
 }
@@ -83,20 +96,27 @@ size_t sutra_prune_choose(const struct sutra_graph *graph, const struct sutra_sp
     }
     if (limit < children_left)
         limit = children_left; /* they come from one list, so they fit */
+    const size_t filled = limit < graph->forward ? limit : graph->forward;
     size_t kept = 0;
-    for (size_t j = 0; j < count && kept < limit; j++) {
-        const uint64_t item = scratch->candidates[j];
-        const uint32_t id = (uint32_t)item;
-        const bool child = parents && parents[id] == point;
-        if (!child && kept + children_left >= limit)
-            continue;
-        uint8_t *const row = scratch->exact_rows + kept * space->exact_bytes;
-        space->exact_row(space, sutra_node_row(graph, upper, id), row);
-        if (!child && is_occluded(space, row, scratch->exact_rows, kept,
-                                  sutra_key_value((uint32_t)(item >> 32))))
-            continue;
-        children_left -= child;
-        kept_out[kept++] = id;
+    /* First the diverse ones; then, up to `filled`, the nearest of those that were hidden. */
+    for (int pass = 0; pass < 2; pass++) {
+        const size_t room = pass == 0 ? limit : filled;
+        for (size_t j = 0; j < count && kept < room; j++) {
+            const uint64_t item = scratch->candidates[j];
+            const uint32_t id = (uint32_t)item;
+            const bool child = parents && parents[id] == point;
+            if ((!child && kept + children_left >= limit) ||
+                (pass == 1 && contains(kept_out, kept, id)))
+                continue;
+            uint8_t *const row = scratch->exact_rows + kept * space->exact_bytes;
+            space->exact_row(space, sutra_node_row(graph, upper, id), row);
+            const float nearer =
+                pass == 0 ? sutra_key_value((uint32_t)(item >> 32)) / DIVERSITY : 0.0f;
+            if (!child && is_hidden(space, row, scratch->exact_rows, kept, nearer))
+                continue;
+            children_left -= child;
+            kept_out[kept++] = id;
+        }
     }
     return kept;
 }

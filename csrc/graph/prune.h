@@ -1,7 +1,8 @@
 /* Choosing neighbours: the diversity heuristic (HNSW, algorithm 4) on exact rows.
  *
- * A candidate is kept unless some already kept one is nearer to it than the point is. Of two
- * identical candidates only the first is kept.
+ * A candidate is kept unless some already kept one is clearly nearer to it than the point is;
+ * a short list is then filled with the nearest of the others (keepPrunedConnections of the
+ * paper). Of two identical candidates only the first is kept.
  *
  * Internal to graph/. Threading: the scratch belongs to the caller's thread.
  * SPDX-License-Identifier: Apache-2.0

@@ -24,7 +24,7 @@ void sutra_scratch_deinit(struct sutra_scratch *scratch)
 
 int sutra_scratch_reserve(struct sutra_scratch *scratch, size_t node_limit, size_t ef)
 {
-    if (node_limit > scratch->visited_room) {
+    if (node_limit >= scratch->visited_room) { /* one more, see sutra_scratch_new_walk */
         const size_t room = node_limit + node_limit / 8 + 64;
         uint8_t *visited = calloc(room, 1);
         if (!visited)
@@ -72,12 +72,13 @@ int sutra_scratch_reserve_build(struct sutra_scratch *scratch, size_t query_byte
     return SUTRA_OK;
 }
 
-uint8_t sutra_scratch_new_walk(struct sutra_scratch *scratch)
+uint8_t sutra_scratch_new_walk(struct sutra_scratch *scratch, size_t limit)
 {
     if (++scratch->epoch == 0) {
         memset(scratch->visited, 0, scratch->visited_room);
         scratch->epoch = 1;
     }
+    scratch->visited[limit] = scratch->epoch;
     scratch->pool_count = 0;
     scratch->hops = 0;
     scratch->distances = 0;

@@ -24,7 +24,7 @@ struct sutra_scratch {
     uint64_t hops;      /* nodes expanded by the last walk */
     uint64_t distances; /* keys computed by the last walk */
 
-    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
+    uint32_t ids[SUTRA_NODE_SLOTS_MAX + 1];
     uint32_t slots[SUTRA_NODE_SLOTS_MAX];
     uint32_t positions[SUTRA_NODE_SLOTS_MAX + 8];
     float keys[SUTRA_NODE_SLOTS_MAX];
@@ -49,8 +49,9 @@ int sutra_scratch_reserve(struct sutra_scratch *scratch, size_t node_limit, size
 int sutra_scratch_reserve_build(struct sutra_scratch *scratch, size_t query_bytes,
                                 size_t exact_bytes, size_t candidates);
 
-/* Forget what was visited; returns the byte that marks a visited node now. */
-uint8_t sutra_scratch_new_walk(struct sutra_scratch *scratch);
+/* Forget what was visited; returns the byte that marks a visited node now. The place at `limit`,
+ * which stands for every id that is no node, counts as visited. */
+uint8_t sutra_scratch_new_walk(struct sutra_scratch *scratch, size_t limit);
 
 /* Order-preserving bits of a float, and back. */
 SUTRA_INLINE uint32_t sutra_key_bits(float key)

@@ -61,26 +61,59 @@ SUTRA_INLINE size_t next_unexpanded(const uint64_t *pool, size_t from, size_t co
     return from;
 }
 
+/* The ids of a list that are nodes and not visited yet, without a branch: half of them are, at
+ * random. Ids that are no nodes stand at `limit`, which counts as visited. */
+SUTRA_INLINE size_t unvisited(const uint32_t *list, size_t slots, size_t limit,
+                              const uint8_t *visited, uint8_t epoch, uint32_t *ids_out)
+{
+    size_t count = 0;
+    for (size_t s = 0; s < slots; s++) {
+        const uint32_t id = list[s];
+        const size_t place = id < limit ? id : limit;
+        ids_out[count] = id;
+        count += visited[place] != epoch;
+    }
+    return count;
+}
+
 /* Ask for the rows the node after the one at hand will need, and for the list of the one after
  * that: seldom wrong, since the nearest unexpanded nodes are expanded soon in any case. */
 SUTRA_INLINE void look_ahead(const struct sutra_graph *graph, const struct sutra_space *space,
                              const struct sutra_scratch *scratch, size_t count, size_t cursor)
 {
+    uint32_t list[SUTRA_NODE_SLOTS_MAX] __attribute__((aligned(SUTRA_CACHE_LINE)));
+    uint32_t ids[SUTRA_NODE_SLOTS_MAX + 1];
     const uint64_t *const pool = scratch->pool;
     const size_t next = next_unexpanded(pool, cursor, count);
     if (next == count)
         return;
-    const uint32_t *const list = sutra_graph_list(graph, sutra_pool_id(pool[next]));
-    for (size_t s = 0; s < graph->slots; s++) {
-        const uint32_t id = __atomic_load_n(list + s, __ATOMIC_RELAXED);
-        if (id >= scratch->node_limit)
-            break;
-        if (scratch->visited[id] != scratch->epoch)
-            prefetch_row(space, id);
-    }
+    sutra_node_load(sutra_graph_list(graph, sutra_pool_id(pool[next])), graph->slots, list);
+    const size_t wanted =
+        unvisited(list, graph->slots, scratch->node_limit, scratch->visited, scratch->epoch, ids);
+    for (size_t j = 0; j < wanted; j++)
+        prefetch_row(space, ids[j]);
     const size_t after = next_unexpanded(pool, next + 1, count);
     if (after < count)
         prefetch_list(graph, sutra_pool_id(pool[after]));
+}
+
+/* As `unvisited`, marking what it takes; an upper list may name nodes of lower levels. */
+SUTRA_INLINE size_t visit(const struct sutra_graph *graph, unsigned level, const uint32_t *list,
+                          size_t slots, size_t limit, struct sutra_scratch *scratch)
+{
+    uint8_t *const visited = scratch->visited;
+    const uint8_t epoch = scratch->epoch;
+    size_t count = 0;
+    for (size_t s = 0; s < slots; s++) {
+        const uint32_t id = list[s];
+        size_t place = id < limit ? id : limit;
+        if (level > 0 && place < limit && sutra_graph_upper_level(graph, place) < level)
+            place = limit;
+        scratch->ids[count] = id;
+        count += visited[place] != epoch;
+        visited[place] = epoch;
+    }
+    return count;
 }
 
 /* Positions behind the cursor whose nodes are worth an early look at their lists. */
@@ -95,14 +128,13 @@ SUTRA_INLINE void walk_level(const struct sutra_graph *graph, const struct sutra
     const bool upper = level > 0;
     const size_t slots = upper ? graph->upper_slots : graph->slots;
     const size_t limit = upper ? graph->upper_count : scratch->node_limit;
-    const uint8_t epoch = sutra_scratch_new_walk(scratch);
-    uint8_t *const visited = scratch->visited;
+    const uint8_t epoch = sutra_scratch_new_walk(scratch, limit);
     uint64_t *const pool = scratch->pool;
     uint32_t list[SUTRA_NODE_SLOTS_MAX] __attribute__((aligned(SUTRA_CACHE_LINE)));
 
     scratch->ids[0] = start;
     node_keys(graph, space, query, upper, scratch->ids, 1, scratch);
-    visited[start] = epoch;
+    scratch->visited[start] = epoch;
     pool[0] = sutra_pool_item(scratch->keys[0], start);
     size_t count = 1, cursor = 0;
 
@@ -113,18 +145,9 @@ SUTRA_INLINE void walk_level(const struct sutra_graph *graph, const struct sutra
         const uint32_t *const from =
             upper ? sutra_graph_upper_list(graph, node, level) : sutra_graph_list(graph, node);
         sutra_node_load(from, slots, list);
-        size_t fresh = 0;
-        for (size_t s = 0; s < slots; s++) {
-            const uint32_t id = list[s];
-            if (id >= limit || (upper && sutra_graph_upper_level(graph, id) < level))
-                break;
-            if (visited[id] == epoch)
-                continue;
-            visited[id] = epoch;
-            scratch->ids[fresh++] = id;
-            if (!upper)
-                prefetch_row(space, id);
-        }
+        const size_t fresh = visit(graph, level, list, slots, limit, scratch);
+        for (size_t j = 0; j < fresh && !upper; j++)
+            prefetch_row(space, scratch->ids[j]);
         if (!upper)
             look_ahead(graph, space, scratch, count, cursor + 1);
         if (fresh) {
