@@ -122,8 +122,8 @@ int sutra_float_graph_link(struct sutra_float_graph *graph, size_t limit, unsign
     } else if (limit > graph->graph.count) {
         struct sutra_space space;
         make_space(graph, &space);
-        status = sutra_graph_add(&graph->graph, &space, limit - graph->graph.count, threads, NULL,
-                                 NULL);
+        status =
+            sutra_graph_add(&graph->graph, &space, limit - graph->graph.count, threads, NULL, NULL);
     }
     pthread_rwlock_unlock(&graph->lock);
     return status;
@@ -172,8 +172,8 @@ static int search_range(void *context, unsigned worker, size_t begin, size_t end
     const struct sutra_graph *graph = &search->graph->graph;
     (void)worker;
     struct sutra_scratch *scratch = take_scratch(search->graph);
-    int status = scratch ? sutra_scratch_reserve(scratch, graph->count, search->ef)
-                         : SUTRA_E_NO_MEMORY;
+    int status =
+        scratch ? sutra_scratch_reserve(scratch, graph->count, search->ef) : SUTRA_E_NO_MEMORY;
     for (size_t q = begin; status == SUTRA_OK && q < end; q++) {
         const struct sutra_float_query query = {search->queries + q * search->stride, 1.0f};
         int64_t *rows = search->rows_out + q * search->k;
@@ -281,9 +281,8 @@ int sutra_float_graph_neighbours(struct sutra_float_graph *graph, size_t node, u
         return status;
     const struct sutra_graph *linked = &graph->graph;
     const size_t upper = level && node < linked->count ? find_upper(linked, node) : 0;
-    if (node >= linked->count ||
-        (level &&
-         (upper == linked->upper_count || level > sutra_graph_upper_level(linked, upper)))) {
+    if (node >= linked->count || (level && (upper == linked->upper_count ||
+                                            level > sutra_graph_upper_level(linked, upper)))) {
         status = SUTRA_E_NOT_FOUND;
     } else {
         const uint32_t *list =

@@ -15,20 +15,27 @@
 /* Enough misses in flight to keep a core busy; longer rows are left to the hardware streamer. */
 #define SUTRA_PREFETCH_LINES_MAX 8u
 
-SUTRA_INLINE void prefetch_bytes(const uint8_t *from, size_t bytes)
+SUTRA_INLINE size_t lines_to_prefetch(size_t bytes)
 {
-    size_t lines = (bytes + SUTRA_CACHE_LINE - 1) / SUTRA_CACHE_LINE;
-    if (lines > SUTRA_PREFETCH_LINES_MAX)
-        lines = SUTRA_PREFETCH_LINES_MAX;
-    for (size_t line = 0; line < lines; line++)
-        SUTRA_PREFETCH(from + line * SUTRA_CACHE_LINE);
+    const size_t lines = (bytes + SUTRA_CACHE_LINE - 1) / SUTRA_CACHE_LINE;
+    return lines < SUTRA_PREFETCH_LINES_MAX ? lines : SUTRA_PREFETCH_LINES_MAX;
 }
 
-SUTRA_INLINE void prefetch_row(const struct sutra_space *space, size_t row)
+SUTRA_INLINE void prefetch_lines(const void *from, size_t lines)
 {
-    prefetch_bytes(space->rows + row * space->row_stride, space->row_bytes);
-    if (space->corrections)
-        SUTRA_PREFETCH(space->corrections + row * space->correction_floats);
+    for (size_t line = 0; line < lines; line++)
+        SUTRA_PREFETCH((const uint8_t *)from + line * SUTRA_CACHE_LINE);
+}
+
+SUTRA_INLINE void prefetch_rows(const struct sutra_space *space, const uint32_t *rows, size_t count)
+{
+    const size_t lines = lines_to_prefetch(space->row_bytes);
+    const float *const corrections = space->corrections;
+    for (size_t j = 0; j < count; j++) {
+        prefetch_lines(space->rows + rows[j] * space->row_stride, lines);
+        if (corrections)
+            SUTRA_PREFETCH(corrections + rows[j] * space->correction_floats);
+    }
 }
 
 /* Keys of base or upper nodes. */
@@ -38,11 +45,10 @@ SUTRA_INLINE void node_keys(const struct sutra_graph *graph, const struct sutra_
 {
     const uint32_t *rows = ids;
     if (upper) {
-        for (size_t j = 0; j < count; j++) {
+        for (size_t j = 0; j < count; j++)
             scratch->slots[j] = sutra_graph_upper_node(graph, ids[j]);
-            prefetch_row(space, scratch->slots[j]);
-        }
         rows = scratch->slots;
+        prefetch_rows(space, rows, count);
     }
     space->keys(space, query, rows, count, scratch->keys);
     scratch->distances += count;
@@ -50,7 +56,7 @@ SUTRA_INLINE void node_keys(const struct sutra_graph *graph, const struct sutra_
 
 SUTRA_INLINE void prefetch_list(const struct sutra_graph *graph, uint32_t node)
 {
-    prefetch_bytes((const uint8_t *)sutra_graph_list(graph, node), graph->slots * sizeof(uint32_t));
+    prefetch_lines(sutra_graph_list(graph, node), graph->slots / SUTRA_NODE_LINE);
 }
 
 /* The first position from `from` on that is not expanded, or count. */
@@ -90,8 +96,7 @@ SUTRA_INLINE void look_ahead(const struct sutra_graph *graph, const struct sutra
     sutra_node_load(sutra_graph_list(graph, sutra_pool_id(pool[next])), graph->slots, list);
     const size_t wanted =
         unvisited(list, graph->slots, scratch->node_limit, scratch->visited, scratch->epoch, ids);
-    for (size_t j = 0; j < wanted; j++)
-        prefetch_row(space, ids[j]);
+    prefetch_rows(space, ids, wanted);
     const size_t after = next_unexpanded(pool, next + 1, count);
     if (after < count)
         prefetch_list(graph, sutra_pool_id(pool[after]));
@@ -146,10 +151,10 @@ SUTRA_INLINE void walk_level(const struct sutra_graph *graph, const struct sutra
             upper ? sutra_graph_upper_list(graph, node, level) : sutra_graph_list(graph, node);
         sutra_node_load(from, slots, list);
         const size_t fresh = visit(graph, level, list, slots, limit, scratch);
-        for (size_t j = 0; j < fresh && !upper; j++)
-            prefetch_row(space, scratch->ids[j]);
-        if (!upper)
+        if (!upper) {
+            prefetch_rows(space, scratch->ids, fresh);
             look_ahead(graph, space, scratch, count, cursor + 1);
+        }
         if (fresh) {
             node_keys(graph, space, query, upper, scratch->ids, fresh, scratch);
             size_t taken = fresh;

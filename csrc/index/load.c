@@ -317,7 +317,8 @@ static int load_index(struct load *load, const struct sutra_kernels *kernels, in
     index->arena = !mapped;
     const uint64_t next_id = sutra_load_u64(load->header + SUTRA_HEADER_NEXT_ID);
     if (next_id > INT64_MAX || (index->identity_ids && next_id != load->count) ||
-        (index->linked && load->count == 0) || index->fitted_count > load->count)
+        (load->count == 0 && (index->linked || !index->identity_ids)) ||
+        index->fitted_count > load->count)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_NEXT_ID, "header", load->count,
                     next_id);
     index->next_id = (int64_t)next_id;

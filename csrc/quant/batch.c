@@ -83,10 +83,9 @@ int sutra_quantizer_decode_many(const struct sutra_quantizer *quantizer,
     if (status != SUTRA_OK)
         return status;
     for (size_t r = 0; r < count; r++)
-        sutra_quantizer_decode(quantizer, kernels, high + r * row_bytes,
-                               low ? low + r * row_bytes : NULL,
-                               corrections + r * SUTRA_CORRECTION_FLOATS, scratch,
-                               rows_out + r * quantizer->dim);
+        sutra_quantizer_decode(
+            quantizer, kernels, high + r * row_bytes, low ? low + r * row_bytes : NULL,
+            corrections + r * SUTRA_CORRECTION_FLOATS, scratch, rows_out + r * quantizer->dim);
     sutra_aligned_free(scratch, scratch_bytes);
     return SUTRA_OK;
 }

@@ -12,8 +12,8 @@
 struct sutra_vectors {
     const struct sutra_kernels *kernels;
     uint32_t dim;
-    size_t stride; /* floats: dim rounded up to 16 bytes */
-    size_t count;  /* atomic: published with release, after the rows are written */
+    size_t stride;     /* floats: dim rounded up to 16 bytes */
+    size_t count;      /* atomic: published with release, after the rows are written */
     size_t references; /* atomic */
     pthread_mutex_t writer;
     struct sutra_planes planes; /* plane 0 */
