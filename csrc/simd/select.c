@@ -37,28 +37,22 @@ int sutra_tier_from_name(const char *name)
     return -1;
 }
 
-static const struct sutra_kernels *tier_table(int tier)
-{
-    switch (tier) {
-    case SUTRA_TIER_SCALAR:
-        return &sutra_kernels_scalar;
+/* The tables of a tier; the first is NULL for a tier of another architecture. */
+#define TABLES_MAX 2
+
+static const struct sutra_kernels *const tier_tables[SUTRA_TIER_COUNT][TABLES_MAX] = {
+    [SUTRA_TIER_SCALAR] = {&sutra_kernels_scalar},
 #if defined(SUTRA_ARCH_X86_64)
-    case SUTRA_TIER_AVX2:
-        return &sutra_kernels_avx2;
+    [SUTRA_TIER_AVX2] = {&sutra_kernels_avx2, &sutra_kernels_avx2_data},
 #elif defined(SUTRA_ARCH_AARCH64)
-    case SUTRA_TIER_NEON:
-        return &sutra_kernels_neon;
-    case SUTRA_TIER_NEONDOT:
-        return &sutra_kernels_neondot;
+    [SUTRA_TIER_NEON] = {&sutra_kernels_neon, &sutra_kernels_neon_data},
+    [SUTRA_TIER_NEONDOT] = {&sutra_kernels_neondot},
 #endif
-    default:
-        return NULL;
-    }
-}
+};
 
 bool sutra_tier_compiled(int tier)
 {
-    return tier_table(tier) != NULL;
+    return tier >= 0 && tier < SUTRA_TIER_COUNT && tier_tables[tier][0] != NULL;
 }
 
 #if defined(SUTRA_ARCH_X86_64)
@@ -126,20 +120,25 @@ int sutra_tier_best(void)
     return tier;
 }
 
+static void overlay(struct sutra_kernels *table, const struct sutra_kernels *over)
+{
+#define SUTRA_KERNEL(type, name, parameters, family)                                               \
+    if (over->name)                                                                                \
+        table->name = over->name;
+#include "kernels.def"
+#undef SUTRA_KERNEL
+}
+
 int sutra_kernels_select(int tier, struct sutra_kernels *table_out)
 {
     if (!sutra_tier_supported(tier))
         return SUTRA_E_CONFIG;
     *table_out = sutra_kernels_scalar;
     for (int level = 1; level <= tier; level++) {
-        if (!sutra_tier_supported(level))
-            continue;
-        const struct sutra_kernels *table = tier_table(level);
-#define SUTRA_KERNEL(type, name, parameters, family)                                               \
-    if (table->name)                                                                               \
-        table_out->name = table->name;
-#include "kernels.def"
-#undef SUTRA_KERNEL
+        for (int t = 0; t < TABLES_MAX && sutra_tier_supported(level); t++) {
+            if (tier_tables[level][t])
+                overlay(table_out, tier_tables[level][t]);
+        }
     }
     return SUTRA_OK;
 }

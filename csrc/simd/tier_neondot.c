@@ -21,6 +21,7 @@
 
 #include <arm_neon.h>
 
+#include "neon.h"
 #include "target.h"
 #include "tiers.h"
 
@@ -31,25 +32,6 @@ SUTRA_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #endif
 
 enum byte_measure { L2SQ_U8, DOT_U8S8, DOT_CODE4 };
-
-/* The number of the r-th row asked for; ids NULL means all rows in order. */
-SUTRA_INLINE size_t row_number(const uint32_t *ids, size_t r)
-{
-    return ids ? ids[r] : r;
-}
-
-/* The last dim % 16 (not 0) bytes, zeros before or after them. */
-SUTRA_INLINE uint8x16_t load_tail_u8(const uint8_t *x, size_t dim)
-{
-    static const uint8_t keep_last[32] = {[16] = 255, 255, 255, 255, 255, 255, 255, 255,
-                                          255,        255, 255, 255, 255, 255, 255, 255};
-    if (SUTRA_LIKELY(dim >= 16))
-        return vandq_u8(vld1q_u8(x + dim - 16), vld1q_u8(keep_last + dim % 16));
-    uint8_t bytes[16] = {0};
-    for (size_t j = 0; j < dim; j++)
-        bytes[j] = x[j];
-    return vld1q_u8(bytes);
-}
 
 /* Add sixteen products of signed bytes. */
 SUTRA_INLINE uint32x4_t add_signed(uint32x4_t sum, uint8x16_t a, uint8x16_t b)
