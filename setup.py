@@ -33,7 +33,7 @@ MODULES = {
     "_kernels": ["base/*.c", "simd/*.c"],
     "_vectors": ["base/*.c", "io/*.c", "vectors/*.c"],
     "_quantizer": ["base/*.c", "quant/*.c"],
-    "_graph": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c"],
+    "_graph": ["base/*.c", "io/*.c", "vectors/*.c", "graph/*.c"],
     "_index": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c", "index/*.c"],
 }
 
@@ -59,6 +59,7 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "cdivision": True,
     "auto_pickle": False,
+    "autotestdict": False,
     "freethreading_compatible": True,
 }
 
@@ -87,7 +88,7 @@ class BuildExtensions(build_ext):
         for extension in self.extensions:
             files = core_files(MODULES[extension.name.rpartition(".")[2]])
             extension.extra_objects = [objects[file] for file in files]
-            extension.depends = files + HEADERS
+            extension.depends = [*files, *HEADERS, "setup.py"]
         super().build_extensions()
 
     def rebuild_if_flags_changed(self):
@@ -130,7 +131,6 @@ extensions = [
         extra_link_args=LINK_FLAGS,
     )
     for module in MODULES
-    if os.path.exists(f"sutra/{module}.pyx")
 ]
 
 setup(

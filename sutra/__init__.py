@@ -3,16 +3,27 @@
 from typing import Any
 
 from sutra import errors, kernels
+from sutra._graph import HnswGraph
 from sutra._kernels import machine as _machine
 from sutra._kernels import tiers as _tiers
+from sutra._mapping import MappedFile
+from sutra._memory import AlignedBuffer
+from sutra._quantizer import Codes, ScalarQuantizer
+from sutra._vectors import VectorStore
 from sutra._version import __version__
 from sutra.errors import SutraError
 from sutra.index import Index, SearchResult
 
 __all__ = [
+    "AlignedBuffer",
+    "Codes",
+    "HnswGraph",
     "Index",
+    "MappedFile",
+    "ScalarQuantizer",
     "SearchResult",
     "SutraError",
+    "VectorStore",
     "__version__",
     "errors",
     "kernels",

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from sutra.errors import ConfigError, DimensionError, DTypeError, InvalidVectorError
 
+DIM_MAX = 16384
+
 
 def check_count(value: Any, name: str, least: int, most: int) -> int:
     """Return an integer argument, or raise TypeError or ConfigError naming it."""
@@ -20,6 +22,18 @@ def check_count(value: Any, name: str, least: int, most: int) -> int:
     if not least <= number <= most:
         raise ConfigError(f"{name}={number}: expected {least} to {most}")
     return number
+
+
+def check_choice(choices: dict[str, int], value: Any, name: str) -> int:
+    """Return the number of a choice, or raise ConfigError naming the argument."""
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+    return choices[value]
+
+
+def check_dim(value: Any) -> int:
+    """Return the length of vectors as an int."""
+    return check_count(value, "dim", 1, DIM_MAX)
 
 
 def as_rows(
@@ -76,4 +90,16 @@ def as_ids(ids: Any, count: int) -> npt.NDArray[np.int64]:
         raise DimensionError(f"ids: expected {count}, one a vector, not shape {array.shape}")
     if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise ConfigError("ids: expected values below 2**63")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def as_row_numbers(rows: Any) -> npt.NDArray[np.int64]:
+    """Return row numbers as a contiguous int64 array; whether they exist is left to the core."""
+    array = np.asarray(rows)
+    if array.dtype.kind not in "iu" and array.size:
+        raise DTypeError(f"rows: expected integers, not {array.dtype}")
+    if array.ndim != 1:
+        raise DimensionError(f"rows: expected one dimension, not {array.ndim}")
+    if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise IndexError("rows: expected values below 2**63")
     return np.ascontiguousarray(array, dtype=np.int64)

@@ -7,10 +7,12 @@ progress callback that calls back into its own index would wait for itself, and 
 """
 
 import os
+import threading
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
+from posix.unistd cimport getpid
 
 from sutra._c.index cimport (
     SUTRA_K_MAX,
@@ -56,28 +58,28 @@ cimport cython
 
 cimport numpy as cnp
 
-from sutra._arrays import as_rows, check_count
-from sutra._kernels import tiers
+from sutra._arrays import as_rows, check_choice, check_count
 from sutra.errors import ClosedError, ConfigError, NotFoundError, SutraError
 
 cnp.import_array()
 
-cdef extern from "pythread.h" nogil:
-    unsigned long PyThread_get_thread_ident()
+# `adding`: the identities of the indexes that this thread is adding to.
+LOCAL = threading.local()
 
 METRICS = {"cosine": SUTRA_METRIC_COSINE, "l2": SUTRA_METRIC_L2, "ip": SUTRA_METRIC_IP}
 QUANTIZATIONS = {"none": SUTRA_QUANT_NONE, "u8": SUTRA_QUANT_U8, "u4": SUTRA_QUANT_U4}
 RESIDENTS = {
     "auto": SUTRA_RESIDENT_AUTO, "arena": SUTRA_RESIDENT_ARENA, "mapped": SUTRA_RESIDENT_MAPPED,
 }
-cdef dict METRIC_NAMES = {number: name for name, number in METRICS.items()}
-cdef dict QUANTIZATION_NAMES = {number: name for name, number in QUANTIZATIONS.items()}
-
-
-cdef object _one_of(dict choices, object value, str name):
-    if not isinstance(value, str) or value not in choices:
-        raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
-    return choices[value]
+cdef dict CONFIG_TEXTS = {
+    "dim": "dim={dim}: expected 1 to 16384",
+    "m": "m={m}: expected 8, 16, 24 or 32",
+    "ef_construction": "ef_construction={ef_construction}: expected 1 to 4096",
+    "keep_originals": "keep_originals=False needs quantization 'u8' or 'u4': without codes "
+                      "nothing is left",
+}
+METRIC_NAMES = {number: name for name, number in METRICS.items()}
+QUANTIZATION_NAMES = {number: name for name, number in QUANTIZATIONS.items()}
 
 
 @cython.final
@@ -135,48 +137,52 @@ cdef class IndexCore:
     cdef readonly str metric
     cdef readonly object path
     cdef unsigned cores
-    cdef unsigned long adding  # ident of the thread inside add; 0: none
+    cdef int adders  # threads inside add or waiting to be
+    cdef long process  # that made the index
 
     def __cinit__(self, *args, **kwargs):
         self.index = NULL
         self.path = None
 
     def __dealloc__(self):
-        sutra_index_free(self.index)
+        # In a forked child the locks may be held by threads that were not copied: leave it all.
+        if self.index != NULL and getpid() == self.process:
+            sutra_index_free(self.index)
 
     def __reduce__(self):
         raise TypeError(f"{type(self).__name__} cannot be pickled: save it and open the file")
 
-    cdef int _create(self, dim, metric, m, ef_construction, quantization, keep_originals,
-                     seed) except -1:
+    def _new(self, dim, metric, m, ef_construction, quantization, keep_originals, seed):
         cdef sutra_index_options options
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef int status
+        if self.index != NULL:
+            raise SutraError("an index is made once: __init__ was called again")
         memset(&options, 0, sizeof(options))
         options.dim = check_count(dim, "dim", 1, 2**32 - 1)
-        options.metric = _one_of(METRICS, metric, "metric")
+        options.metric = check_choice(METRICS, metric, "metric")
         options.m = check_count(m, "m", 0, 2**32 - 1)
         options.ef_construction = check_count(ef_construction, "ef_construction", 0, 2**32 - 1)
-        options.quantization = _one_of(QUANTIZATIONS, quantization, "quantization")
+        options.quantization = check_choice(QUANTIZATIONS, quantization, "quantization")
         options.keep_originals = bool(keep_originals)
         options.seed = check_count(seed, "seed", 0, 2**64 - 1)
         status = sutra_index_new(chosen_kernels(), &options, &self.index, &fault)
         if status == SUTRA_E_CONFIG:
-            raise ConfigError(_config_message(fault.what.decode(), options))
+            raise ConfigError(CONFIG_TEXTS[fault.what.decode()].format(**options))
         check_fault(status, &fault)
-        return self._finish(None)
+        self._finish(None)
 
-    cdef int _load(self, path, resident) except -1:
+    def _open(self, path, resident):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef sutra_index *opened = NULL
         cdef bytes name = os.fsencode(path)
         cdef const char *text = name
-        cdef int status, mode = _one_of(RESIDENTS, resident, "resident")
+        cdef int status, mode = check_choice(RESIDENTS, resident, "resident")
         with nogil:
             status = sutra_index_open(chosen_kernels(), text, mode, &opened, &fault)
         check_fault(status, &fault, path)
         self.index = opened
-        return self._finish(os.fsdecode(path))
+        self._finish(os.fsdecode(path))
 
     cdef int _finish(self, path) except -1:
         cdef sutra_index_stats_s stats
@@ -185,24 +191,23 @@ cdef class IndexCore:
         self.dim = stats.options.dim
         self.metric = METRIC_NAMES[stats.options.metric]
         self.path = path
+        self.process = getpid()
         self.cores = sutra_cores_usable()
         return 0
 
     cdef inline int _enter(self) except -1:
         if self.index == NULL:
             raise ClosedError("the index was never opened")
-        if self.adding and self.adding == PyThread_get_thread_ident():
+        if getpid() != self.process:
+            raise ClosedError(
+                "the index was opened before a fork: its locks and threads stayed with the parent; "
+                "open the file again in the child"
+            )
+        if self.adders and id(self) in getattr(LOCAL, "adding", ()):
             raise SutraError("the index is being changed by the call that reports this progress")
         return 0
 
-    def _new(self, dim, metric, m, ef_construction, quantization, keep_originals, seed):
-        self._create(dim, metric, m, ef_construction, quantization, keep_originals, seed)
-
-    def _open(self, path, resident):
-        self._load(path, resident)
-
     def _threads(self, threads):
-        """0 means all cores this process may use."""
         return check_count(threads, "threads", 0, 1024) or self.cores
 
     def _add(self, cnp.ndarray vectors, ids, threads, callback):
@@ -222,19 +227,60 @@ cdef class IndexCore:
         progress.callback = callback
         if ids is not None:
             given = <const int64_t *> cnp.PyArray_DATA(<cnp.ndarray> ids)
-        self.adding = PyThread_get_thread_ident()
+        adding = LOCAL.__dict__.setdefault("adding", set())
+        adding.add(id(self))
+        self.adders += 1
         try:
             with nogil:
                 status = sutra_index_add(self.index, data, stride, count, given, out_data, workers,
                                          _report, context, &fault)
         finally:
-            self.adding = 0
+            self.adders -= 1
+            adding.discard(id(self))
         if status == SUTRA_E_CANCELLED and progress.error is not None:
             raise progress.error
         check_fault(status, &fault, None, "add")
         return out
 
     def search(self, queries, k=10, *, ef=None, threads=0, bint exact=False):
+        """Find the nearest vectors.
+
+        Parameters
+        ----------
+        queries : (dim,) or (q, dim) array-like of float16, float32, float64 or integers
+            C-contiguous float32 arrays are used as they are, anything else is converted once.
+        k : int, default 10
+            How many, 1 to 1,048,576.
+        ef : int, optional
+            Width of the graph walk: wider finds more of the true nearest, slower. Raised to `k`
+            where it is less; default the tuned value, or ``max(k, 64)``.
+        threads : int, default 0
+            For many queries at once. 0 means all cores this process may use. One query runs on
+            one thread.
+        exact : bool, default False
+            Compare with every vector instead of walking.
+
+        Returns
+        -------
+        SearchResult
+            `ids` and `distances`, int64 and float32, of shape (k,) for one query and (q, k) for
+            several: nearest first, padded with -1 and infinity where there are fewer than k.
+
+        Raises
+        ------
+        DimensionError, DTypeError
+            If shape or element type do not fit.
+        InvalidVectorError
+            If a query (`row`) holds NaN or infinity, or its square is no float32.
+        ConfigError, ClosedError, MemoryError
+            If `k`, `ef` or `threads` is out of range; the index is closed; there is no room.
+
+        Notes
+        -----
+        A walk takes microseconds per unit of `ef`, growing with the logarithm of the number of
+        vectors; an exact search reads all of them. The GIL is released. Any number of searches
+        run side by side, and see all of an `add` or nothing of it.
+        """
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef cnp.ndarray rows
         cdef cnp.npy_intp shape[2]
@@ -282,11 +328,11 @@ cdef class IndexCore:
         check_fault(status, &fault, None, "search")
         return result
 
-    def get(self, id):
+    def _get(self, id):
         cdef cnp.npy_intp length = self.dim
         cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &length, cnp.NPY_FLOAT32, 0)
         cdef float *data = <float *> cnp.PyArray_DATA(out)
-        cdef int64_t number = _checked_id(id)
+        cdef int64_t number = check_count(id, "id", -(2**63), 2**63 - 1)
         cdef int status
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         self._enter()
@@ -324,7 +370,7 @@ cdef class IndexCore:
     def __len__(self):
         return self._read_stats().count
 
-    def ids(self):
+    def _ids(self):
         cdef cnp.npy_intp length = len(self)
         cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
         cdef int64_t *data = <int64_t *> cnp.PyArray_DATA(out)
@@ -335,37 +381,8 @@ cdef class IndexCore:
         check_fault(status, &fault)
         return out
 
-    def stats(self):
-        cdef sutra_index_stats_s s = self._read_stats()
-        count = s.count
-        parts = {
-            "links": (s.links_bytes, s.links_resident),
-            "codes": (s.codes_bytes, s.codes_resident),
-            "corrections": (s.corrections_bytes, s.corrections_resident),
-            "ids": (s.ids_bytes, s.ids_resident),
-            "originals": (s.originals_bytes, s.originals_resident),
-        }
-        return {
-            "count": count,
-            "dim": s.options.dim,
-            "metric": METRIC_NAMES[s.options.metric],
-            "m": s.options.m,
-            "ef_construction": s.options.ef_construction,
-            "quantization": QUANTIZATION_NAMES[s.options.quantization],
-            "keep_originals": bool(s.options.keep_originals),
-            "seed": s.options.seed,
-            "graph": bool(s.linked),
-            "levels": s.levels,
-            "tuned_ef": s.tuned_ef or None,
-            "bytes_per_vector": {
-                name: round(pair[0] / count, 1) if count else 0.0 for name, pair in parts.items()
-            },
-            "resident_bytes": {name: pair[1] for name, pair in parts.items()},
-            "mapped_bytes": s.mapped_bytes,
-            "resident": "arena" if s.arena or not s.mapped_bytes else "mapped",
-            "kernels": tiers()["chosen"],
-            "path": self.path,
-        }
+    def _stats(self):
+        return self._read_stats()
 
     def _save(self, path):
         cdef bytes name = os.fsencode(path)
@@ -392,24 +409,13 @@ cdef class IndexCore:
         check_fault(status, &fault, self.path)
 
     def close(self):
-        """Release memory and mapping. Waits for calls in flight; closing twice is no error."""
+        """Release memory and mapping, and keep the file; what was not saved is lost.
+
+        Waits for calls in flight. Closing twice is no error; any other call on a closed index
+        raises ClosedError.
+        """
         if self.index == NULL:
             return
         self._enter()
         with nogil:
             sutra_index_close(self.index)
-
-
-cdef int64_t _checked_id(object id) except? -2:
-    value = check_count(id, "id", -(2**63), 2**63 - 1)
-    return value
-
-
-cdef str _config_message(str what, sutra_index_options options):
-    if what == "dim":
-        return f"dim={options.dim}: expected 1 to 16384"
-    if what == "m":
-        return f"m={options.m}: expected 8, 16, 24 or 32"
-    if what == "ef_construction":
-        return f"ef_construction={options.ef_construction}: expected 1 to 4096"
-    return "keep_originals=False needs quantization 'u8' or 'u4': without codes nothing is left"

@@ -142,7 +142,7 @@ cdef class _Call:
             )
         if q.strides[0] != cnp.PyArray_ITEMSIZE(q) and q.shape[0] > 1:
             raise DimensionError("query: elements must be contiguous")
-        if self.dim > 1 and r.strides[1] != <Py_ssize_t> item:
+        if self.count > 0 and self.dim > 1 and r.strides[1] != <Py_ssize_t> item:
             raise DimensionError("rows: the elements of a row must be contiguous")
         if self.count > 1 and (r.strides[0] < 0 or r.strides[0] % <Py_ssize_t> item):
             raise DimensionError("rows: the row stride must be a positive multiple of the element")
@@ -258,6 +258,6 @@ def dot_code4(query, rows, out=None):
     -------
     (n,) array of int32
     """
-    if np.ndim(rows) == 2 and rows.shape[1] % 32:
+    if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.shape[1] % 32:
         raise ConfigError(f"rows of {rows.shape[1]} bytes: packed codes come in blocks of 32")
     return _many_s8(table.dot_code4_many, query, rows, out, 2)

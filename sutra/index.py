@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sutra._arrays import as_ids, as_rows
-from sutra._index import IndexCore, SearchResult
+from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore, SearchResult
+from sutra._kernels import tiers
+from sutra.errors import ClosedError, SutraError
 
-Metric = Literal["cosine", "l2", "ip"]
-Quantization = Literal["u8", "u4", "none"]
-Resident = Literal["auto", "arena", "mapped"]
 Progress = Callable[[int, int], object]
 PathLike = str | os.PathLike[str]
 
@@ -47,11 +46,20 @@ class Index(IndexCore):
     quantization : {"u8", "u4", "none"}
         Two planes, the first plane alone, or a graph over float32.
     keep_originals : bool
-        Keep float32 vectors for reranking, exact search and `get`. Without them `get` and
-        ``exact=True`` see the quantized vectors.
+        Keep float32 vectors for reranking, exact search and `get`. Without them
+        ``exact=True`` and `get` see the quantized vectors, under cosine scaled to length one.
     seed : int
         Of the graph's levels and the rotation. Same seed, same sequence of `add` calls: same
         index, byte for byte, for any number of threads.
+
+    Attributes
+    ----------
+    dim : int
+        As given.
+    metric : str
+        As given.
+    path : str or None
+        The file it was opened from.
 
     Raises
     ------
@@ -91,17 +99,17 @@ class Index(IndexCore):
         self,
         dim: int,
         *,
-        metric: Metric = "cosine",
+        metric: Literal["cosine", "l2", "ip"] = "cosine",
         m: int = 16,
         ef_construction: int = 200,
-        quantization: Quantization = "u8",
+        quantization: Literal["u8", "u4", "none"] = "u8",
         keep_originals: bool = True,
         seed: int = 0,
     ) -> None:
         self._new(dim, metric, m, ef_construction, quantization, keep_originals, seed)
 
     @classmethod
-    def open(cls, path: PathLike, *, resident: Resident = "auto") -> Self:
+    def open(cls, path: PathLike, *, resident: Literal["auto", "arena", "mapped"] = "auto") -> Self:
         """Open a saved index.
 
         Parameters
@@ -135,7 +143,7 @@ class Index(IndexCore):
         truncates the file, reading the lost part ends the process with SIGBUS.
         """
         index = cls.__new__(cls)
-        index._open(path, resident)
+        index._open(_checked_path(path), resident)
         return index
 
     def add(
@@ -158,7 +166,7 @@ class Index(IndexCore):
             0 means all cores this process may use. The result does not depend on it.
         progress : bool or callable
             True draws a bar on stderr; a callable gets ``(done, total)`` between batches. An
-            exception from it stops the call and leaves the index as it was.
+            exception from it stops the call; no vector is added.
 
         Returns
         -------
@@ -181,12 +189,103 @@ class Index(IndexCore):
 
         Notes
         -----
-        All or nothing. One call with many vectors is far faster than many calls.
+        All or nothing: after an error no vector of the call is in the index, no id is taken and
+        every search finds what it found before, though a graph that had begun to take the new
+        vectors in may keep some of its links arranged anew. One call with many vectors is far
+        faster than many calls.
         """
         rows = as_rows(vectors, self.dim, "vectors")
         numbers = None if ids is None else as_ids(ids, len(rows))
         callback = _Bar() if progress is True else progress or None
         return self._add(rows, numbers, threads, callback)
+
+    def get(self, id: int) -> npt.NDArray[np.float32]:
+        """Return a vector.
+
+        Parameters
+        ----------
+        id : int
+            Of a vector in the index.
+
+        Returns
+        -------
+        (dim,) array of float32
+            As it was given, for any metric; decoded from the codes where originals are not kept.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such id.
+        ClosedError
+            If the index is closed.
+        TypeError
+            If `id` is not an integer.
+
+        Notes
+        -----
+        O(1). The first look-up by id in an index with ids of its own builds a table of them.
+        """
+        return self._get(id)
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Return all ids, in the order they were added.
+
+        Returns
+        -------
+        (n,) array of int64
+
+        Raises
+        ------
+        ClosedError
+            If the index is closed.
+        """
+        return self._ids()
+
+    def stats(self) -> dict[str, Any]:
+        """Report settings, sizes and what of them is in memory.
+
+        Returns
+        -------
+        dict
+            The arguments the index was made with; ``count``; ``graph`` (False while it is flat)
+            and its ``levels``; ``tuned_ef`` (None until tuned); ``bytes_per_vector`` and
+            ``resident_bytes`` (in memory now) of links, codes, corrections, ids and originals;
+            ``mapped_bytes`` of the file and whether the index is ``resident`` as "arena" or
+            "mapped"; ``kernels``, the tier that runs; ``path``, the file it was opened from.
+
+        Raises
+        ------
+        ClosedError
+            If the index is closed.
+
+        Notes
+        -----
+        Asks the system page by page what is resident: milliseconds for large indexes.
+        """
+        read = self._stats()
+        options, count = read["options"], read["count"]
+        parts = ("links", "codes", "corrections", "ids", "originals")
+        return {
+            "count": count,
+            "dim": options["dim"],
+            "metric": METRIC_NAMES[options["metric"]],
+            "m": options["m"],
+            "ef_construction": options["ef_construction"],
+            "quantization": QUANTIZATION_NAMES[options["quantization"]],
+            "keep_originals": bool(options["keep_originals"]),
+            "seed": options["seed"],
+            "graph": bool(read["linked"]),
+            "levels": read["levels"],
+            "tuned_ef": read["tuned_ef"] or None,
+            "bytes_per_vector": {
+                part: round(read[f"{part}_bytes"] / count, 1) if count else 0.0 for part in parts
+            },
+            "resident_bytes": {part: read[f"{part}_resident"] for part in parts},
+            "mapped_bytes": read["mapped_bytes"],
+            "resident": "arena" if read["arena"] or not read["mapped_bytes"] else "mapped",
+            "kernels": tiers()["chosen"],
+            "path": self.path,
+        }
 
     def save(self, path: PathLike) -> None:
         """Write the index to a file, replacing it as a whole or not at all.
@@ -204,7 +303,7 @@ class Index(IndexCore):
         OSError
             What the system refused (no space, no permission, ...); the old file is untouched.
         """
-        self._save(path)
+        self._save(_checked_path(path))
 
     def verify(self, *, deep: bool = False) -> dict[str, Any]:
         """Check the index.
@@ -243,9 +342,18 @@ class Index(IndexCore):
     def __repr__(self) -> str:
         try:
             count = f"{len(self):,} vectors"
-        except ValueError:
+        except ClosedError:
             count = "closed"
+        except SutraError:  # in a progress callback
+            count = "being changed"
         return f"<sutra.Index {count}, dim {self.dim}, {self.metric}>"
+
+
+def _checked_path(path: PathLike) -> PathLike:
+    """Return the path, or refuse what a C string would cut short."""
+    if b"\0" in os.fsencode(path):
+        raise ValueError("path: embedded null byte")
+    return path
 
 
 class _Bar:

@@ -101,19 +101,23 @@ int sutra_advise_huge(void *block, size_t bytes, int huge_pages)
 #endif
 }
 
-/* What a reservation may be at most: twice the physical memory (an arena larger than that
- * could never be filled), and a small share of a finite address-space limit, because several
- * arenas and the rest of the process live under it. */
+/* What a reservation may be at most: the physical memory (an arena larger than that could not
+ * be filled), and a small share of a finite address-space limit, because several arenas and
+ * the rest of the process live under it. */
 static size_t reservation_cap(void)
 {
     uint64_t cap = SIZE_MAX / 4;
     uint64_t memory_bytes = sutra_memory_total_bytes();
-    if (memory_bytes > 0 && memory_bytes < cap / 2)
-        cap = 2 * memory_bytes;
+    if (memory_bytes > 0 && memory_bytes < cap)
+        cap = memory_bytes;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         (uint64_t)limit.rlim_cur / 16 < cap)
         cap = (uint64_t)limit.rlim_cur / 16;
+#ifdef SUTRA_ARENA_BYTES_MAX /* for emulators, which keep a record of every reserved page */
+    if (cap > SUTRA_ARENA_BYTES_MAX)
+        cap = SUTRA_ARENA_BYTES_MAX;
+#endif
     return sutra_round_up((size_t)cap, SUTRA_HUGE_PAGE);
 }
 

@@ -18,7 +18,7 @@ const char *sutra_strerror(int status)
     case SUTRA_E_DIMENSION:
         return "the vector length differs from the dimension of the index";
     case SUTRA_E_VECTOR:
-        return "a vector holds NaN or infinity";
+        return "a vector holds NaN or infinity, or is too long for its square to be a float32";
     case SUTRA_E_DUPLICATE_ID:
         return "an id is given twice or is already in use";
     case SUTRA_E_NEGATIVE_ID:

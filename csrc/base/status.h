@@ -16,7 +16,7 @@ enum sutra_status {
     /* arguments */
     SUTRA_E_ARGUMENT = -10,     /* outside its documented range */
     SUTRA_E_DIMENSION = -11,    /* vector length differs from the index */
-    SUTRA_E_VECTOR = -12,       /* NaN or infinity; fault.row names the row */
+    SUTRA_E_VECTOR = -12,       /* NaN, infinity, or too long; fault.row names the row */
     SUTRA_E_DUPLICATE_ID = -13, /* fault.row names the row, fault.found the id */
     SUTRA_E_NEGATIVE_ID = -14,  /* fault.row names the row, fault.found the id */
     SUTRA_E_NOT_FOUND = -15,

@@ -400,7 +400,8 @@ static void roll_back(struct sutra_graph *graph, size_t count, size_t upper_coun
             if (list[s] < limit)
                 ids[kept++] = list[s];
         }
-        sutra_node_store(list, slots, ids, kept);
+        if (kept < slots && list[kept] != SUTRA_NO_NODE) /* untouched pages stay unwritten */
+            sutra_node_store(list, slots, ids, kept);
     }
     graph->upper_count = upper_count;
     graph->list_count = list_count;

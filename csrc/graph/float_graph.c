@@ -1,11 +1,9 @@
 /* A graph, its vectors and a lock; the contract is in float_graph.h.
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* read-write locks */
-#endif
+#include "../base/lock.h"
+
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "float_graph.h"
@@ -16,7 +14,7 @@
 
 struct sutra_float_graph {
     const struct sutra_kernels *kernels;
-    pthread_rwlock_t lock;
+    struct sutra_lock lock;
     bool closed;
     struct sutra_vectors *vectors;
     struct sutra_graph graph;
@@ -32,7 +30,7 @@ int sutra_float_graph_new(const struct sutra_kernels *kernels, struct sutra_vect
     struct sutra_float_graph *graph = calloc(1, sizeof *graph);
     if (!graph)
         return SUTRA_E_NO_MEMORY;
-    int status = pthread_rwlock_init(&graph->lock, NULL);
+    int status = sutra_lock_init(&graph->lock);
     if (status == SUTRA_OK) {
         const struct sutra_graph_options options = {
             .m = m,
@@ -42,7 +40,7 @@ int sutra_float_graph_new(const struct sutra_kernels *kernels, struct sutra_vect
         };
         status = sutra_graph_init(&graph->graph, &options);
         if (status != SUTRA_OK)
-            pthread_rwlock_destroy(&graph->lock);
+            sutra_lock_destroy(&graph->lock);
     }
     if (status != SUTRA_OK) {
         free(graph);
@@ -75,12 +73,12 @@ static void release(struct sutra_float_graph *graph)
 
 void sutra_float_graph_close(struct sutra_float_graph *graph)
 {
-    pthread_rwlock_wrlock(&graph->lock);
+    sutra_lock_write(&graph->lock);
     if (!graph->closed) {
         graph->closed = true;
         release(graph);
     }
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
 }
 
 void sutra_float_graph_free(struct sutra_float_graph *graph)
@@ -89,16 +87,16 @@ void sutra_float_graph_free(struct sutra_float_graph *graph)
         return;
     if (!graph->closed)
         release(graph);
-    pthread_rwlock_destroy(&graph->lock);
+    sutra_lock_destroy(&graph->lock);
     free(graph);
 }
 
 static int lock_to_read(struct sutra_float_graph *graph)
 {
-    pthread_rwlock_rdlock(&graph->lock);
+    sutra_lock_read(&graph->lock);
     if (!graph->closed)
         return SUTRA_OK;
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return SUTRA_E_CLOSED;
 }
 
@@ -114,7 +112,7 @@ static void make_space(const struct sutra_float_graph *graph, struct sutra_space
 int sutra_float_graph_link(struct sutra_float_graph *graph, size_t limit, unsigned threads)
 {
     int status = SUTRA_OK;
-    pthread_rwlock_wrlock(&graph->lock);
+    sutra_lock_write(&graph->lock);
     if (graph->closed) {
         status = SUTRA_E_CLOSED;
     } else if (limit > sutra_vectors_count(graph->vectors)) {
@@ -125,7 +123,7 @@ int sutra_float_graph_link(struct sutra_float_graph *graph, size_t limit, unsign
         status =
             sutra_graph_add(&graph->graph, &space, limit - graph->graph.count, threads, NULL, NULL);
     }
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return status;
 }
 
@@ -220,7 +218,7 @@ int sutra_float_graph_search(struct sutra_float_graph *graph, const float *queri
             search.ef = graph->graph.count ? graph->graph.count : 1;
         status = sutra_parallel_for(count, 16, threads, search_range, &search);
     }
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return status;
 }
 
@@ -244,7 +242,7 @@ int sutra_float_graph_shape(struct sutra_float_graph *graph,
     shape_out->count = linked->count;
     shape_out->levels = linked->count ? (unsigned)(linked->entry >> 32) + 1 : 0;
     shape_out->entry = entry_node(linked);
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return SUTRA_OK;
 }
 
@@ -269,7 +267,7 @@ int sutra_float_graph_level(struct sutra_float_graph *graph, size_t node, unsign
     } else {
         status = SUTRA_E_NOT_FOUND;
     }
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return status;
 }
 
@@ -292,7 +290,7 @@ int sutra_float_graph_neighbours(struct sutra_float_graph *graph, size_t node, u
         for (size_t j = 0; j < *count_out; j++)
             nodes_out[j] = level ? sutra_graph_upper_node(linked, list[j]) : list[j];
     }
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return status;
 }
 
@@ -302,6 +300,6 @@ int sutra_float_graph_verify(struct sutra_float_graph *graph, struct sutra_fault
     if (status != SUTRA_OK)
         return status;
     status = sutra_graph_verify(&graph->graph, fault_out);
-    pthread_rwlock_unlock(&graph->lock);
+    sutra_unlock(&graph->lock);
     return status;
 }

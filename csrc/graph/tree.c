@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tree.h"
+#include "../base/prng.h"
 
 uint32_t sutra_tree_root(const struct sutra_graph *graph)
 {
@@ -108,6 +109,16 @@ static bool force_into(struct sutra_graph *graph, uint32_t owner, uint32_t node)
     return true;
 }
 
+/* Make `node` a child of `owner` or, where lists are full of children, of a node below it. No
+ * edge of the tree is given up for it, so undoing an add never cuts off older nodes. The way
+ * down is drawn by node and step, which keeps the tree shallow. */
+static void place_below(struct sutra_graph *graph, uint32_t owner, uint32_t node)
+{
+    for (uint64_t step = 0; !force_into(graph, owner, node); step++)
+        owner = sutra_graph_list(graph, owner)[sutra_random_at(node, step) % graph->slots];
+    sutra_tree_parents(graph)[node] = owner;
+}
+
 void sutra_tree_adopt(struct sutra_graph *graph, uint32_t node)
 {
     uint32_t *parents = sutra_tree_parents(graph);
@@ -127,25 +138,11 @@ void sutra_tree_adopt(struct sutra_graph *graph, uint32_t node)
             return;
         }
     }
-    /* Every neighbour's list is full of children: step between the first and its last child. */
-    if (length == 0)
-        return;
-    const uint32_t owner = own[0];
-    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
-    sutra_node_load(sutra_graph_list(graph, owner), graph->slots, ids);
-    const uint32_t child = ids[graph->slots - 1];
-    force_into(graph, node, child); /* a new node has no children: this cannot fail */
-    ids[graph->slots - 1] = node;
-    sutra_node_store(sutra_graph_list(graph, owner), graph->slots, ids, graph->slots);
-    parents[child] = node;
-    parents[node] = owner;
+    place_below(graph, length ? own[0] : sutra_tree_root(graph), node);
 }
 
 void sutra_tree_reroot(struct sutra_graph *graph, uint32_t node, uint32_t old_root)
 {
-    uint32_t *parents = sutra_tree_parents(graph);
-    parents[node] = SUTRA_NO_NODE;
-    /* A new node has no or few children, never a full list of them. */
-    force_into(graph, node, old_root);
-    parents[old_root] = node;
+    sutra_tree_parents(graph)[node] = SUTRA_NO_NODE;
+    place_below(graph, node, old_root);
 }

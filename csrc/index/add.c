@@ -7,32 +7,16 @@
  */
 #include "parts.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/bytes.h"
 #include "../base/threads.h"
 
 /* Fit the quantizer anew when the index has grown this much. */
 #define REFIT_GROWTH 8u
 
 /* ---- checks */
-
-static int check_vectors(const struct sutra_index *index, const float *vectors, size_t stride,
-                         size_t count, struct sutra_fault *fault_out)
-{
-    for (size_t row = 0; row < count; row++) {
-        const float *vector = vectors + row * stride;
-        /* A squared length that overflows would make every distance infinite. */
-        const float square = index->kernels->dot_f32(vector, vector, index->options.dim);
-        if (!(square < INFINITY)) {
-            *fault_out = SUTRA_FAULT_NONE;
-            fault_out->row = (int64_t)row;
-            return SUTRA_E_VECTOR;
-        }
-    }
-    return SUTRA_OK;
-}
 
 static int check_new_ids(struct sutra_index *index, const int64_t *ids, size_t count,
                          struct sutra_fault *fault_out)
@@ -96,18 +80,17 @@ struct encode {
     const struct sutra_quantizer *old;
     size_t stride;
     size_t first_row;
+    uint8_t *scratch; /* scratch_bytes for each worker */
+    size_t scratch_bytes;
 };
 
 static int encode_range(void *context, unsigned worker, size_t begin, size_t end)
 {
     const struct encode *encode = context;
     const struct sutra_index *index = encode->index;
-    const size_t scratch_bytes = sutra_quantizer_scratch_bytes(encode->quantizer);
-    (void)worker;
-    float *decoded = malloc(index->options.dim * sizeof(float) + scratch_bytes);
-    if (!decoded)
-        return SUTRA_E_NO_MEMORY;
-    void *scratch = decoded + index->options.dim;
+    void *scratch = encode->scratch + worker * encode->scratch_bytes;
+    float *decoded =
+        (float *)scratch + sutra_quantizer_scratch_bytes(encode->quantizer) / sizeof(float);
     for (size_t j = begin; j < end; j++) {
         const size_t row = encode->first_row + j;
         uint8_t *high = sutra_planes_row(&index->planes, SUTRA_PLANE_HIGH, row);
@@ -120,15 +103,35 @@ static int encode_range(void *context, unsigned worker, size_t begin, size_t end
         if (encode->vectors) {
             vector = encode->vectors + j * encode->stride;
             scale = sutra_index_scale(index, vector);
+        } else if (sutra_index_is_zero_row(index, row)) {
+            scale = 0.0f;
         } else {
             sutra_quantizer_decode(encode->old, index->kernels, high, low, correction, scratch,
                                    decoded);
         }
+        if (scale == 0.0f)
+            vector = memset(decoded, 0, index->options.dim * sizeof *decoded);
         sutra_quantizer_encode(encode->quantizer, index->kernels, vector, scale, scratch, high, low,
                                correction);
+        if (scale == 0.0f) { /* see sutra_index_is_zero_row; |mean|^2 is at most 1 */
+            correction[0] += 1.0f;
+            correction[1] = 0.0f;
+        }
     }
-    free(decoded);
     return SUTRA_OK;
+}
+
+/* Memory comes first: a refit that stopped half way would mix two codes. */
+static int encode_rows(struct encode *encode, size_t count, unsigned threads)
+{
+    encode->scratch_bytes = sutra_quantizer_scratch_bytes(encode->quantizer) +
+                            sutra_round_up(encode->index->options.dim * sizeof(float), 64);
+    encode->scratch = malloc(threads * encode->scratch_bytes);
+    if (!encode->scratch)
+        return SUTRA_E_NO_MEMORY;
+    const int status = sutra_parallel_for(count, 256, threads, encode_range, encode);
+    free(encode->scratch);
+    return status;
 }
 
 /* Fit to `count` vectors; the fitted quantizer replaces the index's. */
@@ -178,7 +181,10 @@ static int refit(struct sutra_index *index, unsigned threads)
     int status = sutra_quantizer_init(&fresh, (uint32_t)dim, index->options.seed);
     if (status != SUTRA_OK)
         return status;
-    struct encode encode = {index, &fresh, NULL, &index->quantizer, index->original_stride, 0};
+    struct encode encode = {.index = index,
+                            .quantizer = &fresh,
+                            .old = &index->quantizer,
+                            .stride = index->original_stride};
     if (sutra_index_has_originals(index)) {
         encode.vectors = sutra_index_original(index, 0);
         status = fit(index, &fresh, encode.vectors, encode.stride, index->count);
@@ -190,16 +196,12 @@ static int refit(struct sutra_index *index, unsigned threads)
             status = fit(index, &fresh, sample, dim, sampled);
         free(sample);
     }
-    /* Rows already encoded when memory runs out would mix two codes: encode only after all
-     * that can fail has been done (encode_range needs little, and is tried once up front). */
     if (status == SUTRA_OK)
-        status = encode_range(&encode, 0, 0, 0);
+        status = encode_rows(&encode, index->count, threads);
     if (status != SUTRA_OK) {
         sutra_quantizer_deinit(&fresh);
         return status;
     }
-    if (sutra_parallel_for(index->count, 1024, threads, encode_range, &encode) != SUTRA_OK)
-        encode_range(&encode, 0, 0, index->count);
     sutra_quantizer_deinit(&index->quantizer);
     index->quantizer = fresh;
     index->fitted_count = index->count;
@@ -223,14 +225,15 @@ static int link_all(struct sutra_index *index, size_t rows, unsigned threads,
     int status = SUTRA_OK;
     if (index->options.quantization != SUTRA_QUANT_NONE) {
         const float *vectors = sutra_index_original(index, 0);
-        const struct encode encode = {index, &index->quantizer,      vectors,
-                                      NULL,  index->original_stride, 0};
+        struct encode encode = {.index = index,
+                                .quantizer = &index->quantizer,
+                                .vectors = vectors,
+                                .stride = index->original_stride};
         status = prepare_codes(index);
         if (status == SUTRA_OK)
             status = fit(index, &index->quantizer, vectors, index->original_stride, rows);
         if (status == SUTRA_OK)
-            status =
-                sutra_parallel_for(rows, 256, threads, encode_range, (void *)(uintptr_t)&encode);
+            status = encode_rows(&encode, rows, threads);
     }
     if (status == SUTRA_OK)
         status = link_rows(index, rows, threads, progress, progress_context);
@@ -282,14 +285,16 @@ static int add_locked(struct sutra_index *index, const float *vectors, size_t st
 
     write_rows(index, vectors, stride, count, ids);
     if (index->linked) {
-        const struct encode encode = {index,  &index->quantizer, vectors, NULL,
-                                      stride, index->count};
+        struct encode encode = {.index = index,
+                                .quantizer = &index->quantizer,
+                                .vectors = vectors,
+                                .stride = stride,
+                                .first_row = index->count};
         if (index->options.quantization != SUTRA_QUANT_NONE) {
             if (rows >= REFIT_GROWTH * index->fitted_count)
                 status = refit(index, threads);
             if (status == SUTRA_OK)
-                status = sutra_parallel_for(count, 256, threads, encode_range,
-                                            (void *)(uintptr_t)&encode);
+                status = encode_rows(&encode, count, threads);
         }
         if (status == SUTRA_OK)
             status = link_rows(index, count, threads, progress, progress_context);
@@ -322,15 +327,15 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
 {
     if (count == 0)
         return SUTRA_OK;
-    pthread_rwlock_wrlock(&index->lock);
+    sutra_lock_write(&index->lock);
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     const int64_t next_id = index->next_id;
     if (status == SUTRA_OK)
-        status = check_vectors(index, vectors, stride, count, fault_out);
+        status = sutra_index_check_vectors(index, vectors, stride, count, fault_out);
     if (status == SUTRA_OK)
         status = add_locked(index, vectors, stride, count, ids, threads ? threads : 1, progress,
                             progress_context, fault_out);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     for (size_t j = 0; status == SUTRA_OK && ids_out && j < count; j++)
         ids_out[j] = ids ? ids[j] : next_id + (int64_t)j;
     return status;

@@ -41,23 +41,22 @@ static void originals_block(const struct sutra_index *index, const struct scan_q
     }
 }
 
-/* Distances as quantizer.h defines them: cosine rows are unit vectors, so |u - y|^2 / 2. */
 static void codes_block(const struct sutra_index *index, const struct scan_query *query,
                         const uint32_t *rows, size_t count, float *distances_out, float *norms)
 {
     const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
     const struct sutra_plane *low = &index->planes.plane[SUTRA_PLANE_LOW];
     const float *corrections = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, 0);
-    const float half = index->options.metric == SUTRA_METRIC_COSINE ? 0.5f : 1.0f;
     if (low->base) {
         index->kernels->dot_code8_gather(query->code.fine, high->base, low->base, high->row_bytes,
                                          rows, count, index->quantizer.row_bytes, distances_out,
                                          norms);
         for (size_t j = 0; j < count; j++)
-            distances_out[j] =
-                half * sutra_quantizer_distance(
-                           &query->code, corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
-                           distances_out[j], norms[j]);
+            distances_out[j] = sutra_index_code_distance(
+                index, query->inverse_norm, rows[j],
+                sutra_quantizer_distance(&query->code,
+                                         corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
+                                         distances_out[j], norms[j]));
         return;
     }
     const struct sutra_walk_query *walk = &query->code.walk;
@@ -65,7 +64,8 @@ static void codes_block(const struct sutra_index *index, const struct scan_query
                                        index->quantizer.row_bytes, corrections, walk->weight,
                                        walk->offset, walk->scale, distances_out);
     for (size_t j = 0; j < count; j++)
-        distances_out[j] = half * (distances_out[j] + query->code.walk_distance);
+        distances_out[j] = sutra_index_code_distance(index, query->inverse_norm, rows[j],
+                                                     distances_out[j] + query->code.walk_distance);
 }
 
 static void keep_best(const struct sutra_index *index, struct scan_query *query, size_t first,

@@ -109,8 +109,9 @@ int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t 
         if (status != SUTRA_OK)
             return status;
     }
-    if (ascending && ids[0] >= index->next_id)
-        return SUTRA_OK; /* above everything the index holds */
+    /* Above everything the index holds; next_id stops at the largest id, which may be taken. */
+    if (ascending && ids[0] >= index->next_id && index->next_id < INT64_MAX)
+        return SUTRA_OK;
     const int status = sutra_index_build_id_table(index, index->count + count);
     if (status != SUTRA_OK)
         return status;

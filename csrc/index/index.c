@@ -47,7 +47,7 @@ int sutra_index_allocate(const struct sutra_kernels *kernels,
     index->identity_ids = true;
     index->fd = -1;
     index->original_stride = sutra_round_up(options->dim, 4);
-    status = pthread_rwlock_init(&index->lock, NULL);
+    status = sutra_lock_init(&index->lock);
     if (status != 0) {
         free(index);
         return status;
@@ -94,12 +94,12 @@ static void release(struct sutra_index *index)
 void sutra_index_close(struct sutra_index *index)
 {
     sutra_index_stop_copier(index);
-    pthread_rwlock_wrlock(&index->lock);
+    sutra_lock_write(&index->lock);
     if (!index->closed) {
         index->closed = true;
         release(index);
     }
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
 }
 
 void sutra_index_free(struct sutra_index *index)
@@ -108,7 +108,7 @@ void sutra_index_free(struct sutra_index *index)
         return;
     sutra_index_stop_copier(index);
     release(index);
-    pthread_rwlock_destroy(&index->lock);
+    sutra_lock_destroy(&index->lock);
     free(index);
 }
 
@@ -117,19 +117,19 @@ void sutra_index_free(struct sutra_index *index)
 /* Take the read lock with the id table ready. */
 static int lock_for_lookup(struct sutra_index *index)
 {
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     if (!index->closed && !index->identity_ids && !index->id_table) {
-        pthread_rwlock_unlock(&index->lock);
-        pthread_rwlock_wrlock(&index->lock);
+        sutra_unlock(&index->lock);
+        sutra_lock_write(&index->lock);
         const int status =
             index->closed ? SUTRA_OK : sutra_index_build_id_table(index, index->count);
-        pthread_rwlock_unlock(&index->lock);
+        sutra_unlock(&index->lock);
         if (status != SUTRA_OK)
             return status;
-        pthread_rwlock_rdlock(&index->lock);
+        sutra_lock_read(&index->lock);
     }
     if (index->closed) {
-        pthread_rwlock_unlock(&index->lock);
+        sutra_unlock(&index->lock);
         return SUTRA_E_CLOSED;
     }
     return SUTRA_OK;
@@ -139,6 +139,10 @@ static int read_row(const struct sutra_index *index, size_t row, float *vector_o
 {
     if (sutra_index_has_originals(index)) {
         memcpy(vector_out, sutra_index_original(index, row), index->options.dim * sizeof(float));
+        return SUTRA_OK;
+    }
+    if (sutra_index_is_zero_row(index, row)) {
+        memset(vector_out, 0, index->options.dim * sizeof(float));
         return SUTRA_OK;
     }
     void *scratch = malloc(sutra_quantizer_scratch_bytes(&index->quantizer));
@@ -161,7 +165,7 @@ int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out)
         return status;
     const size_t row = sutra_index_row_of(index, id);
     status = row == SIZE_MAX ? SUTRA_E_NOT_FOUND : read_row(index, row, vector_out);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }
 
@@ -171,29 +175,29 @@ int sutra_index_contains(struct sutra_index *index, int64_t id, bool *found_out)
     if (status != SUTRA_OK)
         return status;
     *found_out = sutra_index_row_of(index, id) != SIZE_MAX;
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return SUTRA_OK;
 }
 
 int sutra_index_ids(struct sutra_index *index, size_t first, size_t count, int64_t *ids_out)
 {
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     if (status == SUTRA_OK && (first > index->count || count > index->count - first))
         status = SUTRA_E_ARGUMENT;
     for (size_t j = 0; status == SUTRA_OK && j < count; j++)
         ids_out[j] = sutra_index_id_of(index, first + j);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }
 
 int sutra_index_set_tuned_ef(struct sutra_index *index, uint32_t ef)
 {
-    pthread_rwlock_wrlock(&index->lock);
+    sutra_lock_write(&index->lock);
     const int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     if (status == SUTRA_OK)
         index->tuned_ef = ef;
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }
 
@@ -212,9 +216,9 @@ static void plane_bytes(const struct sutra_plane *plane, size_t rows, uint64_t *
 int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats)
 {
     memset(stats, 0, sizeof *stats);
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     if (index->closed) {
-        pthread_rwlock_unlock(&index->lock);
+        sutra_unlock(&index->lock);
         return SUTRA_E_CLOSED;
     }
     const size_t count = index->count;
@@ -245,6 +249,6 @@ int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats
     plane_bytes(&planes[SUTRA_PLANE_ID], count, &stats->ids_bytes, &stats->ids_resident, mapped);
     plane_bytes(&planes[SUTRA_PLANE_ORIGINAL], count, &stats->originals_bytes,
                 &stats->originals_resident, mapped);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return SUTRA_OK;
 }

@@ -53,8 +53,9 @@ void sutra_index_close(struct sutra_index *index);
 void sutra_index_free(struct sutra_index *index);
 
 /* Add `count` vectors (stride in floats). ids NULL numbers them on from the largest id so far;
- * ids_out (may be NULL) receives the ids. Checks everything first: SUTRA_E_VECTOR,
- * SUTRA_E_NEGATIVE_ID, SUTRA_E_DUPLICATE_ID, SUTRA_E_CAPACITY. */
+ * ids_out (may be NULL) receives the ids. Checks everything first: SUTRA_E_VECTOR (NaN, infinity,
+ * or a squared length of 2^124 or more), SUTRA_E_NEGATIVE_ID, SUTRA_E_DUPLICATE_ID,
+ * SUTRA_E_CAPACITY. */
 int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
                     const int64_t *ids, int64_t *ids_out, unsigned threads,
                     sutra_progress_fn progress, void *progress_context,

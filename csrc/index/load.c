@@ -15,6 +15,7 @@
 #include "format.h"
 #include "../base/bytes.h"
 #include "../base/crc32c.h"
+#include "../base/platform.h"
 #include "../io/file.h"
 #include "../io/mapping.h"
 #include "../quant/rotation.h"
@@ -245,6 +246,22 @@ static int load_graph(const struct load *load, int fd, struct sutra_index *index
     return SUTRA_OK;
 }
 
+/* Reranking reads single rows. Where the file fits in memory, reading ahead warms it up; where it
+ * does not, reading ahead pushes out what is needed. */
+static void hint_rerank_planes(const struct load *load, const struct sutra_planes *planes)
+{
+    struct sutra_platform platform;
+    sutra_platform_read(&platform);
+    if (load->file_bytes < platform.memory_available_bytes / 2)
+        return;
+    for (unsigned p = SUTRA_PLANE_LOW; p <= SUTRA_PLANE_ORIGINAL; p++) {
+        const struct sutra_plane *plane = &planes->plane[p];
+        const struct sutra_mapping part = {.data = plane->base, .bytes = plane->arena.mapped_bytes};
+        if ((p == SUTRA_PLANE_LOW || p == SUTRA_PLANE_ORIGINAL) && part.bytes)
+            sutra_mapping_advise(&part, 0, 0, SUTRA_HINT_RANDOM, NULL);
+    }
+}
+
 static int load_planes(const struct load *load, int fd, struct sutra_index *index, bool mapped)
 {
     const struct sutra_index_options *options = &index->options;
@@ -275,6 +292,8 @@ static int load_planes(const struct load *load, int fd, struct sutra_index *inde
     if (status == SUTRA_OK && !originals)
         sutra_planes_drop(planes, SUTRA_PLANE_ORIGINAL);
     planes->capacity_rows = index->count;
+    if (status == SUTRA_OK)
+        hint_rerank_planes(load, planes);
     return status;
 }
 
@@ -416,7 +435,7 @@ static int verify_floats(const struct sutra_index *index, unsigned plane, const 
 int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault *fault_out)
 {
     *fault_out = SUTRA_FAULT_NONE;
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     if (status == SUTRA_OK && deep && index->fd >= 0)
         status = verify_file(index->fd, fault_out);
@@ -426,6 +445,6 @@ int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault 
         status = verify_floats(index, SUTRA_PLANE_CORRECTION, "corrections", fault_out);
     if (status == SUTRA_OK && deep)
         status = verify_floats(index, SUTRA_PLANE_ORIGINAL, "originals", fault_out);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }

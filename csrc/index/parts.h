@@ -5,12 +5,10 @@
 #ifndef SUTRA_INDEX_PARTS_H
 #define SUTRA_INDEX_PARTS_H
 
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
-#endif
-#include <pthread.h>
+#include "../base/lock.h"
 
 #include "index.h"
+#include "../graph/float_space.h"
 #include "../quant/quantizer.h"
 #include "../vectors/planes.h"
 
@@ -22,6 +20,10 @@ enum {
     SUTRA_PLANE_ORIGINAL,
     SUTRA_PLANE_COUNT
 };
+
+/* Squared lengths stay below a sixteenth of what a float holds: then the squared distance of any
+ * two vectors, centred or not, is finite as well. */
+#define SUTRA_SQUARE_MAX 0x1p124f
 
 /* Scratch of one search, kept for the next. */
 struct sutra_query_scratch {
@@ -39,7 +41,7 @@ struct sutra_query_scratch {
 struct sutra_index {
     const struct sutra_kernels *kernels;
     struct sutra_index_options options;
-    pthread_rwlock_t lock;
+    struct sutra_lock lock;
     bool closed;
 
     size_t count;
@@ -70,12 +72,6 @@ struct sutra_index {
     bool copier_stop; /* atomic */
 };
 
-/* The query form that a walk over float rows takes; coded rows take a sutra_walk_query. */
-struct sutra_float_query {
-    const float *vector;
-    float inverse_norm;
-};
-
 /* ids.c */
 SUTRA_INLINE int64_t sutra_index_id_of(const struct sutra_index *index, size_t row)
 {
@@ -91,7 +87,8 @@ void sutra_index_enter_id(struct sutra_index *index, int64_t id, size_t row);
 int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count,
                           struct sutra_fault *fault_out);
 
-/* spaces.c: how the graph sees the index's rows. context must be the index. */
+/* spaces.c: how the graph sees the index's rows; a walk over coded rows takes a
+ * sutra_walk_query, one over float rows a sutra_float_query. */
 void sutra_index_build_space(const struct sutra_index *index, struct sutra_space *space_out);
 void sutra_index_search_space(const struct sutra_index *index, struct sutra_space *space_out);
 
@@ -104,6 +101,9 @@ int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scra
 struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, size_t k);
 void sutra_index_give_scratch(struct sutra_index *index, struct sutra_query_scratch *scratch);
 void sutra_index_free_scratch(struct sutra_index *index);
+/* Finite, and shorter than the root of SUTRA_SQUARE_MAX; fault.row names the first that is not. */
+int sutra_index_check_vectors(const struct sutra_index *index, const float *vectors, size_t stride,
+                              size_t count, struct sutra_fault *fault_out);
 /* 1/|v| for cosine (0 for a zero vector), 1 otherwise. */
 float sutra_index_scale(const struct sutra_index *index, const float *vector);
 /* Write the k best items (key, row) as ids and distances, padded. */
@@ -125,6 +125,26 @@ SUTRA_INLINE bool sutra_index_has_originals(const struct sutra_index *index)
 void sutra_index_start_copier(struct sutra_index *index);
 /* Must be called without the lock held. */
 void sutra_index_stop_copier(struct sutra_index *index);
+
+/* A zero vector has no direction, so under cosine its codes mean nothing. Its correction says so:
+ * {more than 0, 0}, which no other row has. */
+SUTRA_INLINE bool sutra_index_is_zero_row(const struct sutra_index *index, size_t row)
+{
+    if (index->options.metric != SUTRA_METRIC_COSINE)
+        return false;
+    const float *correction = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, row);
+    return correction[0] > 0.0f && correction[1] == 0.0f;
+}
+
+/* The distance that a squared Euclidean one between unit vectors stands for, by metric; a zero
+ * row or query lies at 1. query_scale is 0 for a zero query. */
+SUTRA_INLINE float sutra_index_code_distance(const struct sutra_index *index, float query_scale,
+                                             size_t row, float distance)
+{
+    if (index->options.metric != SUTRA_METRIC_COSINE)
+        return distance;
+    return query_scale == 0.0f || sutra_index_is_zero_row(index, row) ? 1.0f : 0.5f * distance;
+}
 
 /* index.c */
 int sutra_index_allocate(const struct sutra_kernels *kernels,

@@ -139,19 +139,19 @@ static void original_distances(const struct sutra_index *index, const float *que
 }
 
 static void code_distances(const struct sutra_index *index, const struct sutra_code_query *query,
-                           const uint32_t *rows, size_t count, float *out)
+                           float query_scale, const uint32_t *rows, size_t count, float *out)
 {
     const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
     const struct sutra_plane *low = &index->planes.plane[SUTRA_PLANE_LOW];
     const float *corrections = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, 0);
-    const float half = index->options.metric == SUTRA_METRIC_COSINE ? 0.5f : 1.0f;
     float norms[RERANK_BLOCK];
     index->kernels->dot_code8_gather(query->fine, high->base, low->base, high->row_bytes, rows,
                                      count, index->quantizer.row_bytes, out, norms);
     for (size_t j = 0; j < count; j++)
-        out[j] = half * sutra_quantizer_distance(
-                            query, corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j], out[j],
-                            norms[j]);
+        out[j] = sutra_index_code_distance(
+            index, query_scale, rows[j],
+            sutra_quantizer_distance(query, corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
+                                     out[j], norms[j]));
 }
 
 static void prefetch_plane(const struct sutra_plane *plane, size_t row)
@@ -180,7 +180,7 @@ static size_t rerank(const struct sutra_index *index, struct sutra_query_scratch
         for (size_t j = 0; j < block; j++)
             prefetch_plane(plane, rows[j]);
         if (plane == &index->planes.plane[SUTRA_PLANE_LOW])
-            code_distances(index, code, rows, block, distances);
+            code_distances(index, code, inverse_norm, rows, block, distances);
         else
             original_distances(index, query, inverse_norm, rows, block, distances);
         for (size_t j = 0; j < block; j++) {
@@ -201,16 +201,24 @@ static size_t rerank(const struct sutra_index *index, struct sutra_query_scratch
 
 /* Codes without a second plane and without originals: the walk's keys are all there is. */
 static size_t take_walk_keys(const struct sutra_index *index, struct sutra_query_scratch *scratch,
-                             const struct sutra_code_query *code, size_t k)
+                             float query_scale, const struct sutra_code_query *code, size_t k)
 {
-    const float half = index->options.metric == SUTRA_METRIC_COSINE ? 0.5f : 1.0f;
-    const size_t count = scratch->walk.pool_count < k ? scratch->walk.pool_count : k;
-    for (size_t j = 0; j < count; j++) {
-        const uint64_t item = scratch->walk.pool[j];
-        scratch->best[j] = sutra_pool_item(half * (sutra_pool_key(item) + code->walk_distance),
-                                           sutra_pool_id(item));
+    const size_t found = scratch->walk.pool_count;
+    size_t kept = 0;
+    for (size_t j = 0; j < found; j++) {
+        const uint32_t row = sutra_pool_id(scratch->walk.pool[j]);
+        const float estimate = sutra_pool_key(scratch->walk.pool[j]) + code->walk_distance;
+        const uint64_t item =
+            sutra_pool_item(sutra_index_code_distance(index, query_scale, row, estimate), row);
+        if (kept == k) {
+            if (item >= scratch->best[k - 1])
+                continue;
+            kept--;
+        }
+        index->kernels->pool_insert(scratch->best, kept, item);
+        kept++;
     }
-    return count;
+    return kept;
 }
 
 static size_t search_graph(const struct sutra_index *index, const struct sutra_space *space,
@@ -230,7 +238,7 @@ static size_t search_graph(const struct sutra_index *index, const struct sutra_s
                           index->options.metric == SUTRA_METRIC_IP, &code);
     sutra_graph_search(&index->graph, space, &code.walk, ef, &scratch->walk);
     if (!sutra_index_has_originals(index) && !index->planes.plane[SUTRA_PLANE_LOW].base)
-        return take_walk_keys(index, scratch, &code, k);
+        return take_walk_keys(index, scratch, scale, &code, k);
     size_t wanted = k + RERANK_SPARE > ef / 2 ? k + RERANK_SPARE : ef / 2;
     wanted = wanted < scratch->walk.pool_count ? wanted : scratch->walk.pool_count;
     return rerank(index, scratch, query, scale, &code, wanted, k);
@@ -275,13 +283,15 @@ static int search_range(void *context, unsigned worker, size_t begin, size_t end
     return status;
 }
 
-static int check_queries(const struct sutra_index *index, const float *queries, size_t stride,
-                         size_t count, struct sutra_fault *fault_out)
+int sutra_index_check_vectors(const struct sutra_index *index, const float *vectors, size_t stride,
+                              size_t count, struct sutra_fault *fault_out)
 {
-    for (size_t q = 0; q < count; q++) {
-        if (!index->kernels->all_finite_f32(queries + q * stride, index->options.dim)) {
+    for (size_t row = 0; row < count; row++) {
+        const float *vector = vectors + row * stride;
+        const float square = index->kernels->dot_f32(vector, vector, index->options.dim);
+        if (!(square < SUTRA_SQUARE_MAX)) {
             *fault_out = SUTRA_FAULT_NONE;
-            fault_out->row = (int64_t)q;
+            fault_out->row = (int64_t)row;
             return SUTRA_E_VECTOR;
         }
     }
@@ -294,10 +304,10 @@ int sutra_index_search(struct sutra_index *index, const float *queries, size_t s
 {
     if (k == 0 || k > SUTRA_K_MAX)
         return SUTRA_E_ARGUMENT;
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     if (status == SUTRA_OK)
-        status = check_queries(index, queries, stride, count, fault_out);
+        status = sutra_index_check_vectors(index, queries, stride, count, fault_out);
     if (status == SUTRA_OK) {
         struct sutra_space space;
         struct search search = {
@@ -316,6 +326,6 @@ int sutra_index_search(struct sutra_index *index, const float *queries, size_t s
             status = sutra_parallel_for(count, search.scan ? (count + threads - 1) / threads : 16,
                                         threads, search_range, &search);
     }
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }

@@ -44,7 +44,7 @@ static void *copy_hot_planes(void *context)
     memset(hot, 0, sizeof hot);
     int status = SUTRA_OK;
 
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     const size_t rows = index->count, planes = index->closed ? 0 : list_hot_planes(index, hot);
     for (size_t p = 0; p < planes && status == SUTRA_OK; p++) {
         const struct sutra_plane *plane = hot[p].plane;
@@ -53,9 +53,9 @@ static void *copy_hot_planes(void *context)
         else if (plane->base && plane->arena.mapped_read_only)
             status = sutra_plane_copy(plane, rows, SUTRA_HUGE_ADVISE, &hot[p].copy);
     }
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
 
-    pthread_rwlock_wrlock(&index->lock);
+    sutra_lock_write(&index->lock);
     if (status == SUTRA_OK && !index->closed && index->count == rows && !stop_asked(index)) {
         for (size_t p = 0; p < planes; p++) {
             if (!hot[p].copy.base || !hot[p].plane->arena.mapped_read_only)
@@ -66,7 +66,7 @@ static void *copy_hot_planes(void *context)
         }
         index->arena = true;
     }
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     for (size_t p = 0; p < planes; p++)
         sutra_plane_release(&hot[p].copy);
     return NULL;
@@ -95,10 +95,10 @@ void sutra_index_start_copier(struct sutra_index *index)
 void sutra_index_stop_copier(struct sutra_index *index)
 {
     __atomic_store_n(&index->copier_stop, true, __ATOMIC_RELAXED);
-    pthread_rwlock_wrlock(&index->lock);
+    sutra_lock_write(&index->lock);
     const bool started = index->copier_started;
     index->copier_started = false;
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     if (started)
         pthread_join(index->copier, NULL);
 }

@@ -138,8 +138,8 @@ static int save_locked(const struct sutra_index *index, const char *path)
 
 int sutra_index_save(struct sutra_index *index, const char *path)
 {
-    pthread_rwlock_rdlock(&index->lock);
+    sutra_lock_read(&index->lock);
     const int status = index->closed ? SUTRA_E_CLOSED : save_locked(index, path);
-    pthread_rwlock_unlock(&index->lock);
+    sutra_unlock(&index->lock);
     return status;
 }

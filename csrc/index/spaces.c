@@ -75,70 +75,13 @@ static void code_point_query(const struct sutra_space *space, uint32_t row, void
 
 _Static_assert(sizeof(struct sutra_walk_query) <= SUTRA_CACHE_LINE, "entries start a line later");
 
-/* ---- float rows */
-
-static void l2_keys(const struct sutra_space *space, const void *query, const uint32_t *ids,
-                    size_t count, float *keys_out)
-{
-    const struct sutra_index *index = space->context;
-    const struct sutra_float_query *q = query;
-    space->kernels->l2sq_f32_gather(q->vector, (const float *)(const void *)space->rows,
-                                    index->original_stride, ids, count, index->options.dim,
-                                    keys_out);
-}
-
-static void cosine_keys(const struct sutra_space *space, const void *query, const uint32_t *ids,
-                        size_t count, float *keys_out)
-{
-    const struct sutra_index *index = space->context;
-    const struct sutra_float_query *q = query;
-    space->kernels->cosine_f32_gather(
-        q->vector, q->inverse_norm, (const float *)(const void *)space->rows,
-        index->original_stride, ids, count, index->options.dim, keys_out);
-}
-
-static void ip_keys(const struct sutra_space *space, const void *query, const uint32_t *ids,
-                    size_t count, float *keys_out)
-{
-    const struct sutra_index *index = space->context;
-    const struct sutra_float_query *q = query;
-    space->kernels->dot_f32_gather(q->vector, (const float *)(const void *)space->rows,
-                                   index->original_stride, ids, count, index->options.dim,
-                                   keys_out);
-    for (size_t j = 0; j < count; j++)
-        keys_out[j] = -keys_out[j];
-}
-
-static void float_exact_row(const struct sutra_space *space, uint32_t row, void *row_out)
-{
-    const struct sutra_index *index = space->context;
-    const float *vector = sutra_index_original(index, row);
-    const float scale = sutra_index_scale(index, vector);
-    float *out = row_out;
-    for (size_t j = 0; j < index->options.dim; j++)
-        out[j] = vector[j] * scale;
-}
-
-static void float_exact_distances(const struct sutra_space *space, const void *row,
-                                  const void *rows, size_t count, float *distances_out)
-{
-    const struct sutra_index *index = space->context;
-    space->kernels->l2sq_f32_many(row, rows, space->exact_bytes / sizeof(float), count,
-                                  index->options.dim, distances_out);
-}
-
-static void float_point_query(const struct sutra_space *space, uint32_t row, void *query_out)
-{
-    const struct sutra_index *index = space->context;
-    struct sutra_float_query *query = query_out;
-    query->vector = sutra_index_original(index, row);
-    query->inverse_norm = sutra_index_scale(index, query->vector);
-}
-
-/* ---- both */
+/* ---- spaces */
 
 static void coded_space(const struct sutra_index *index, struct sutra_space *space)
 {
+    memset(space, 0, sizeof *space);
+    space->kernels = index->kernels;
+    space->context = index;
     space->rows = index->planes.plane[SUTRA_PLANE_HIGH].base;
     space->row_stride = index->planes.plane[SUTRA_PLANE_HIGH].row_bytes;
     space->row_bytes = index->quantizer.row_bytes;
@@ -154,33 +97,32 @@ static void coded_space(const struct sutra_index *index, struct sutra_space *spa
     space->exact_distances = code_exact_distances;
 }
 
-static void float_space(const struct sutra_index *index, struct sutra_space *space)
+static void float_space(const struct sutra_index *index, bool building,
+                        struct sutra_space *space_out)
 {
-    space->rows = index->planes.plane[SUTRA_PLANE_ORIGINAL].base;
-    space->row_stride = index->planes.plane[SUTRA_PLANE_ORIGINAL].row_bytes;
-    space->row_bytes = index->options.dim * sizeof(float);
-    space->keys = index->options.metric == SUTRA_METRIC_COSINE ? cosine_keys : l2_keys;
-    space->query_bytes = sizeof(struct sutra_float_query);
-    space->point_query = float_point_query;
-    space->exact_bytes = sutra_round_up(index->options.dim * sizeof(float), SUTRA_CACHE_LINE);
-    space->exact_row = float_exact_row;
-    space->exact_distances = float_exact_distances;
+    const int metric = index->options.metric;
+    const struct sutra_plane *originals = &index->planes.plane[SUTRA_PLANE_ORIGINAL];
+    enum sutra_float_keys keys = SUTRA_FLOAT_L2;
+    if (metric == SUTRA_METRIC_COSINE)
+        keys = SUTRA_FLOAT_COSINE;
+    else if (metric == SUTRA_METRIC_IP && !building)
+        keys = SUTRA_FLOAT_IP;
+    sutra_float_space(space_out, index->kernels, (const float *)(const void *)originals->base,
+                      originals->row_bytes, index->options.dim, keys);
 }
 
 void sutra_index_build_space(const struct sutra_index *index, struct sutra_space *space_out)
 {
-    memset(space_out, 0, sizeof *space_out);
-    space_out->kernels = index->kernels;
-    space_out->context = index;
     if (index->options.quantization == SUTRA_QUANT_NONE)
-        float_space(index, space_out);
+        float_space(index, true, space_out);
     else
         coded_space(index, space_out);
 }
 
 void sutra_index_search_space(const struct sutra_index *index, struct sutra_space *space_out)
 {
-    sutra_index_build_space(index, space_out);
-    if (index->options.quantization == SUTRA_QUANT_NONE && index->options.metric == SUTRA_METRIC_IP)
-        space_out->keys = ip_keys;
+    if (index->options.quantization == SUTRA_QUANT_NONE)
+        float_space(index, false, space_out);
+    else
+        coded_space(index, space_out);
 }

@@ -1,6 +1,6 @@
 /* Fitting, encoding and decoding of the two-plane scalar quantizer; see quantizer.h.
  *
- * The half range of 3.25 standard deviations is a compromise between the walk, which would
+ * The half range of 3.6 standard deviations is a compromise between the walk, which would
  * like 2.7 (16 cells, least squared error on a normal distribution), and both planes together,
  * which would like 4; docs/evidence.md has the sweep.
  * SPDX-License-Identifier: Apache-2.0
@@ -75,28 +75,57 @@ static void subtract_mean(const struct sutra_quantizer *quantizer, float *rotate
         rotated[j] -= quantizer->rotated_mean[j];
 }
 
+static int compare_floats(const void *left, const void *right)
+{
+    const float a = *(const float *)left, b = *(const float *)right;
+    return (a > b) - (a < b);
+}
+
+/* Rows this much longer than the median one are left out of the mean, so that a few outliers
+ * do not draw the centre away from all the others. */
+#define OUTLIER_LENGTH 16.0f
+
+static float longest_counted(float *lengths, float *sorted, size_t count)
+{
+    memcpy(sorted, lengths, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_floats);
+    const float median = sorted[count / 2];
+    return median > 0.0f ? OUTLIER_LENGTH * median : sorted[count - 1];
+}
+
 int sutra_quantizer_fit(struct sutra_quantizer *quantizer, const struct sutra_kernels *kernels,
                         const float *rows, size_t stride, const float *scales, size_t count)
 {
-    const size_t sampled = count < FIT_ROWS ? count : FIT_ROWS;
-    double *sums = calloc(quantizer->dim, sizeof *sums);
-    float *mean = malloc(quantizer->dim * sizeof *mean);
-    if (!sums || !mean) {
+    const size_t dim = quantizer->dim, sampled = count < FIT_ROWS ? count : FIT_ROWS;
+    double *sums = calloc(dim, sizeof *sums);
+    float *floats = malloc((dim + 2 * sampled) * sizeof *floats);
+    if (!sums || !floats) {
         free(sums);
-        free(mean);
+        free(floats);
         return SUTRA_E_NO_MEMORY;
     }
+    float *mean = floats, *lengths = floats + dim;
+    for (size_t s = 0; s < sampled; s++) {
+        const size_t r = s * count / sampled;
+        const float square = kernels->dot_f32(rows + r * stride, rows + r * stride, dim);
+        lengths[s] = sqrtf(square) * (scales ? scales[r] : 1.0f);
+    }
+    const float longest = longest_counted(lengths, lengths + sampled, sampled);
+    size_t counted = 0;
     for (size_t s = 0; s < sampled; s++) {
         const size_t r = s * count / sampled;
         const float scale = scales ? scales[r] : 1.0f;
-        for (size_t j = 0; j < quantizer->dim; j++)
+        if (lengths[s] > longest)
+            continue;
+        counted++;
+        for (size_t j = 0; j < dim; j++)
             sums[j] += (double)(rows[r * stride + j] * scale);
     }
-    for (size_t j = 0; j < quantizer->dim; j++)
-        mean[j] = (float)(sums[j] / (double)sampled);
+    for (size_t j = 0; j < dim; j++)
+        mean[j] = (float)(sums[j] / (double)counted);
     rotate_scaled(quantizer, kernels, mean, 1.0f, quantizer->rotated_mean);
     free(sums);
-    free(mean);
+    free(floats);
     return SUTRA_OK;
 }
 

@@ -3,7 +3,7 @@
  * A vector x is rotated and centred, y = R x - R mean, and brought to unit coordinates by its
  * own scale s = |y| / sqrt(rotated_dim), z = y / s. After the rotation coordinates of z look
  * normal whatever the data, so one constant range serves every vector, outliers included:
- * each coordinate falls into one of 256 equal cells of [-3.25, 3.25], values outside into the
+ * each coordinate falls into one of 256 equal cells of [-3.6, 3.6], values outside into the
  * end cells,
  *     code = 16 * high + low,   cell centre = step * (code - 127.5)
  * The high nibbles alone are a 4-bit code of the same range with cells 16 times as wide; they
@@ -24,7 +24,7 @@
 
 #include "../simd/kernels.h"
 
-#define SUTRA_QUANT_HALF_RANGE 3.25f
+#define SUTRA_QUANT_HALF_RANGE 3.6f
 #define SUTRA_QUANT_STEP (2.0f * SUTRA_QUANT_HALF_RANGE / 256.0f)
 #define SUTRA_CORRECTION_FLOATS 2
 
@@ -61,7 +61,8 @@ int sutra_quantizer_init(struct sutra_quantizer *quantizer, uint32_t dim, uint64
 void sutra_quantizer_deinit(struct sutra_quantizer *quantizer);
 
 /* Fit the mean to `count` >= 1 rows of dim floats, each multiplied by its scales entry (NULL
- * for 1). Reads at most 32,768 of them, evenly spaced. SUTRA_E_NO_MEMORY. */
+ * for 1). Reads at most 32,768 of them, evenly spaced, and leaves out those many times longer than
+ * the median. SUTRA_E_NO_MEMORY. */
 int sutra_quantizer_fit(struct sutra_quantizer *quantizer, const struct sutra_kernels *kernels,
                         const float *rows, size_t stride, const float *scales, size_t count);
 

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class Task(NamedTuple):
     """What is measured."""
 
-    index: "Index"
+    target: "Index"
     queries: "npt.NDArray[np.float32]"
     own_ids: "npt.NDArray[np.int64] | None"  # of queries that are vectors of the index
     build_seconds: float | None
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.plot is not None:
         require_plot(args.plot)
     task = prepare(args)
-    with task.index as index:
+    with task.target as index:
         stats = dict(index.stats())
         out.heading(
             f"{args.source}: {format_count(len(index))} vectors, "
@@ -150,7 +150,7 @@ def prepare(args: argparse.Namespace) -> Task:
 def measure(task: Task, args: argparse.Namespace) -> list[dict[str, float]]:
     """Return one point a value of ef: the best of three timed rounds, and its recall."""
     k = args.k if task.own_ids is None else args.k + 1
-    truth = task.index.search(task.queries, k, exact=True).ids
+    truth = task.target.search(task.queries, k, exact=True).ids
     efs = args.ef or [ef for ef in DEFAULT_EFS if ef >= args.k] or [args.k]
     points = []
     with ProgressBar("measuring") as progress:
@@ -159,7 +159,7 @@ def measure(task: Task, args: argparse.Namespace) -> list[dict[str, float]]:
             best = float("inf")
             for _ in range(ROUNDS):
                 started = time.perf_counter()
-                found = task.index.search(task.queries, k, ef=ef, threads=args.search_threads).ids
+                found = task.target.search(task.queries, k, ef=ef, threads=args.search_threads).ids
                 best = min(best, time.perf_counter() - started)
             points.append(
                 {
