@@ -189,10 +189,8 @@ class Index(IndexCore):
 
         Notes
         -----
-        All or nothing: after an error no vector of the call is in the index, no id is taken and
-        every search finds what it found before, though a graph that had begun to take the new
-        vectors in may keep some of its links arranged anew. One call with many vectors is far
-        faster than many calls.
+        All or nothing: after an error the index is as it was, to the byte. One call with many
+        vectors is far faster than many calls.
         """
         rows = as_rows(vectors, self.dim, "vectors")
         numbers = None if ids is None else as_ids(ids, len(rows))

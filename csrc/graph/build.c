@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "graph.h"
+#include "journal.h"
 #include "prune.h"
 #include "tree.h"
 #include "walk.h"
@@ -307,9 +308,23 @@ static int reserve_group_room(struct build *build)
     return SUTRA_OK;
 }
 
+/* Copy the lists that the next step may change; step 4 changes at most one a point. */
+static int journal_groups(struct build *build)
+{
+    struct sutra_graph *graph = build->graph;
+    const int status = sutra_journal_reserve(
+        graph->journal, build->group_count + build->batch_count + SUTRA_LEVEL_MAX);
+    for (size_t g = 0; status == SUTRA_OK && g < build->group_count; g++)
+        sutra_journal_copy(graph->journal, graph, build->upper,
+                           (uint32_t)(build->edges[build->groups[g]] >> 32));
+    return status;
+}
+
 static int link_back(struct build *build, bool upper)
 {
     int status = collect_edges(build, upper);
+    if (status == SUTRA_OK)
+        status = journal_groups(build);
     if (status == SUTRA_OK)
         status = reserve_group_room(build);
     if (status == SUTRA_OK)
@@ -384,30 +399,16 @@ static int insert_first(struct build *build)
     return SUTRA_OK;
 }
 
-/* Take everything at or above the old counts out of the lists again. */
-static void roll_back(struct sutra_graph *graph, size_t count, size_t upper_count,
-                      size_t list_count, uint64_t entry)
+/* Everything as it was: lists, counts, entry point, root of the tree. */
+static void roll_back(struct sutra_graph *graph, size_t upper_count, uint64_t entry)
 {
-    uint32_t ids[SUTRA_NODE_SLOTS_MAX];
-    for (size_t row = 0; row < count + list_count; row++) {
-        const bool upper = row >= count;
-        uint32_t *list = upper ? sutra_planes_row(&graph->upper_links, 0, row - count)
-                               : sutra_graph_list(graph, row);
-        const size_t slots = upper ? graph->upper_slots : graph->slots;
-        const size_t limit = upper ? upper_count : count;
-        size_t kept = 0;
-        for (size_t s = 0; s < slots; s++) {
-            if (list[s] < limit)
-                ids[kept++] = list[s];
-        }
-        if (kept < slots && list[kept] != SUTRA_NO_NODE) /* untouched pages stay unwritten */
-            sutra_node_store(list, slots, ids, kept);
-    }
+    sutra_journal_undo(graph->journal, graph);
     graph->upper_count = upper_count;
-    graph->list_count = list_count;
+    graph->list_count = graph->journal->list_count;
     graph->entry = entry;
-    graph->count = count;
-    graph->parents_count = 0; /* found anew by the next add */
+    graph->count = graph->parents_count = graph->journal->base_count;
+    if (graph->count)
+        sutra_tree_parents(graph)[sutra_tree_root(graph)] = SUTRA_NO_NODE;
 }
 
 static int reserve_workers(struct build *build, size_t rows)
@@ -481,40 +482,53 @@ static int insert_all(struct build *build, uint32_t *order, size_t added,
     return SUTRA_OK;
 }
 
+/* Everything an add needs before it changes anything. */
+static int prepare(struct build *build, struct sutra_journal *journal, size_t rows)
+{
+    struct sutra_graph *graph = build->graph;
+    int status = sutra_planes_ensure(&graph->links, rows);
+    if (status == SUTRA_OK)
+        status = sutra_tree_prepare(graph, rows);
+    if (status == SUTRA_OK)
+        status = reserve_workers(build, rows);
+    if (status == SUTRA_OK)
+        status = sutra_journal_init(journal, graph);
+    return status;
+}
+
 int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
                     unsigned threads, sutra_progress_fn progress, void *progress_context)
 {
     if (added == 0)
         return SUTRA_OK;
-    const size_t count = graph->count, upper_count = graph->upper_count;
-    const size_t list_count = graph->list_count, rows = count + added;
+    const size_t count = graph->count, upper_count = graph->upper_count, rows = count + added;
     const uint64_t entry = graph->entry;
     if (rows > SUTRA_ROWS_MAX)
         return SUTRA_E_CAPACITY;
 
+    struct sutra_journal journal = {0};
     struct build *build = calloc(1, sizeof *build);
     uint32_t *order = shuffled_rows(graph, added);
     int status = build && order ? SUTRA_OK : SUTRA_E_NO_MEMORY;
-    if (status == SUTRA_OK)
-        status = sutra_planes_ensure(&graph->links, rows);
-    if (status == SUTRA_OK)
-        status = sutra_tree_prepare(graph, rows);
     if (status == SUTRA_OK) {
         build->graph = graph;
         build->space = space;
         build->threads = threads ? threads : 1;
         build->ef = graph->ef_construction;
-        status = reserve_workers(build, rows);
+        status = prepare(build, &journal, rows);
     }
     if (status == SUTRA_OK) {
         memset(sutra_graph_list(graph, count), 0xff, added * graph->slots * sizeof(uint32_t));
         memset(sutra_tree_parents(graph) + count, 0xff, added * sizeof(uint32_t));
+        graph->journal = &journal;
         status = insert_all(build, order, added, progress, progress_context);
         if (status == SUTRA_OK)
             graph->count = graph->parents_count = rows;
         else
-            roll_back(graph, count, upper_count, list_count, entry);
+            roll_back(graph, upper_count, entry);
+        graph->journal = NULL;
     }
+    sutra_journal_deinit(&journal);
     if (build) {
         free(build->edges);
         free(build->edges_spare);

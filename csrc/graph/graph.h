@@ -18,7 +18,7 @@
  *
  * Ownership: _init/_deinit. Threading: one writer; any number of walks beside it, each with
  * its own scratch (node.h says why a torn list is harmless). Errors: SUTRA_E_NO_MEMORY,
- * SUTRA_E_CAPACITY; a failed or cancelled add leaves the node count as it was.
+ * SUTRA_E_CAPACITY; a failed or cancelled add leaves the graph as it was.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_GRAPH_GRAPH_H
@@ -31,6 +31,8 @@
 #include "space.h"
 
 #define SUTRA_LEVEL_MAX 31
+
+struct sutra_journal;
 
 /* The planes of upper nodes. */
 enum {
@@ -60,6 +62,7 @@ struct sutra_graph {
     struct sutra_planes upper_links; /* plane 0: upper lists */
     struct sutra_planes parents;     /* plane 0: uint32, writer only; empty until the first add */
     size_t parents_count;
+    struct sutra_journal *journal; /* of the add in progress, else NULL */
     struct sutra_scratch *workers; /* of the writer, kept between small adds */
     unsigned worker_count;
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "journal.h"
 #include "tree.h"
 #include "../base/prng.h"
 
@@ -92,6 +93,7 @@ static bool force_into(struct sutra_graph *graph, uint32_t owner, uint32_t node)
     sutra_node_load(list, graph->slots, ids);
     if (list_contains(ids, graph->slots, node))
         return true;
+    sutra_journal_copy(graph->journal, graph, false, owner);
     size_t length = 0;
     while (length < graph->slots && ids[length] != SUTRA_NO_NODE)
         length++;

@@ -290,12 +290,8 @@ static int add_locked(struct sutra_index *index, const float *vectors, size_t st
                                 .vectors = vectors,
                                 .stride = stride,
                                 .first_row = index->count};
-        if (index->options.quantization != SUTRA_QUANT_NONE) {
-            if (rows >= REFIT_GROWTH * index->fitted_count)
-                status = refit(index, threads);
-            if (status == SUTRA_OK)
-                status = encode_rows(&encode, count, threads);
-        }
+        if (index->options.quantization != SUTRA_QUANT_NONE)
+            status = encode_rows(&encode, count, threads);
         if (status == SUTRA_OK)
             status = link_rows(index, count, threads, progress, progress_context);
     } else if (rows >= SUTRA_FLAT_ROWS) {
@@ -317,6 +313,10 @@ static int add_locked(struct sutra_index *index, const float *vectors, size_t st
     for (size_t j = 0; ids && j < count; j++)
         largest = ids[j] > largest ? ids[j] : largest;
     index->next_id = largest < INT64_MAX ? largest + 1 : INT64_MAX;
+    /* Last, because it cannot be undone; for want of memory it waits for the next add. */
+    if (index->linked && index->options.quantization != SUTRA_QUANT_NONE &&
+        rows >= REFIT_GROWTH * index->fitted_count)
+        refit(index, threads);
     return SUTRA_OK;
 }
 

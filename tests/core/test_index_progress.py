@@ -100,7 +100,6 @@ def test_an_exception_stops_the_call(tools, rows, before, quantization, keep):
     assert tools.recall(index.search(queries, ef=100).ids, truth) >= least
 
 
-@pytest.mark.xfail(reason="a stopped add has pruned lists of old nodes", strict=True)
 @pytest.mark.parametrize(("quantization", "keep"), CONFIGURATIONS)
 def test_a_stopped_add_leaves_the_same_file(rows, tmp_path, quantization, keep):
     index = Index(16, quantization=quantization, keep_originals=keep)

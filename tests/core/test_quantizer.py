@@ -147,7 +147,7 @@ def test_it_is_deterministic_and_the_seed_matters():
 
 
 def test_properties():
-    for bits, step in [(8, 6.5 / 256), (4, 6.5 / 16)]:
+    for bits, step in [(8, 7.2 / 256), (4, 7.2 / 16)]:
         quantizer = ScalarQuantizer(100, bits=bits, seed=2**64 - 1)
         assert quantizer.step == pytest.approx(step)
         assert step / 2 <= quantizer.error_bound < step / 2 * 1.01
