@@ -142,7 +142,7 @@ class Adapter(ABC):
 
     def open_saved(self, folder: Path) -> None:
         """Open what `save` wrote, in another process."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} cannot be saved")
 
     def memory(self) -> dict[str, Any]:
         """The library's own account of its memory, as JSON values."""
@@ -231,8 +231,9 @@ class _Faiss(Adapter):
         self.library = importlib.import_module("faiss")
         self.index: Any = None
 
+    @abstractmethod
     def _empty(self) -> Any:
-        raise NotImplementedError
+        """Make an index of the kind."""
 
     def _faiss_metric(self) -> int:
         faiss = self.library
