@@ -58,7 +58,7 @@ cimport cython
 
 cimport numpy as cnp
 
-from sutra._arrays import as_rows, check_choice, check_count
+from sutra._arrays import as_rows, check_choice, check_count, check_dim
 from sutra.errors import ClosedError, ConfigError, NotFoundError, SutraError
 
 cnp.import_array()
@@ -159,7 +159,7 @@ cdef class IndexCore:
         if self.index != NULL:
             raise SutraError("an index is made once: __init__ was called again")
         memset(&options, 0, sizeof(options))
-        options.dim = check_count(dim, "dim", 1, 2**32 - 1)
+        options.dim = check_dim(dim)
         options.metric = check_choice(METRICS, metric, "metric")
         options.m = check_count(m, "m", 0, 2**32 - 1)
         options.ef_construction = check_count(ef_construction, "ef_construction", 0, 2**32 - 1)
