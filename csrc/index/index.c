@@ -32,9 +32,8 @@ static int check_options(const struct sutra_index_options *options, struct sutra
     return SUTRA_E_CONFIG;
 }
 
-int sutra_index_allocate(const struct sutra_kernels *kernels,
-                         const struct sutra_index_options *options, struct sutra_index **index_out,
-                         struct sutra_fault *fault_out)
+int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
+                    struct sutra_index **index_out, struct sutra_fault *fault_out)
 {
     int status = check_options(options, fault_out);
     if (status != SUTRA_OK)
@@ -68,12 +67,6 @@ int sutra_index_allocate(const struct sutra_kernels *kernels,
     }
     *index_out = index;
     return SUTRA_OK;
-}
-
-int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
-                    struct sutra_index **index_out, struct sutra_fault *fault_out)
-{
-    return sutra_index_allocate(kernels, options, index_out, fault_out);
 }
 
 static void release(struct sutra_index *index)

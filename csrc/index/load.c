@@ -254,10 +254,11 @@ static void hint_rerank_planes(const struct load *load, const struct sutra_plane
     sutra_platform_read(&platform);
     if (load->file_bytes < platform.memory_available_bytes / 2)
         return;
-    for (unsigned p = SUTRA_PLANE_LOW; p <= SUTRA_PLANE_ORIGINAL; p++) {
-        const struct sutra_plane *plane = &planes->plane[p];
+    static const unsigned reranked[] = {SUTRA_PLANE_LOW, SUTRA_PLANE_ORIGINAL};
+    for (unsigned j = 0; j < 2; j++) {
+        const struct sutra_plane *plane = &planes->plane[reranked[j]];
         const struct sutra_mapping part = {.data = plane->base, .bytes = plane->arena.mapped_bytes};
-        if ((p == SUTRA_PLANE_LOW || p == SUTRA_PLANE_ORIGINAL) && part.bytes)
+        if (part.bytes)
             sutra_mapping_advise(&part, 0, 0, SUTRA_HINT_RANDOM, NULL);
     }
 }
@@ -321,7 +322,7 @@ static int load_index(struct load *load, const struct sutra_kernels *kernels, in
         return status;
     struct sutra_index_options options;
     read_options(load, &options);
-    status = sutra_index_allocate(kernels, &options, index_out, load->fault);
+    status = sutra_index_new(kernels, &options, index_out, load->fault);
     if (status == SUTRA_E_CONFIG)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_DIM, load->fault->what, 0, 0);
     if (status != SUTRA_OK)

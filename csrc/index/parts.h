@@ -146,9 +146,4 @@ SUTRA_INLINE float sutra_index_code_distance(const struct sutra_index *index, fl
     return query_scale == 0.0f || sutra_index_is_zero_row(index, row) ? 1.0f : 0.5f * distance;
 }
 
-/* index.c */
-int sutra_index_allocate(const struct sutra_kernels *kernels,
-                         const struct sutra_index_options *options, struct sutra_index **index_out,
-                         struct sutra_fault *fault_out);
-
 #endif

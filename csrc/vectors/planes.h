@@ -38,7 +38,8 @@ int sutra_planes_init(struct sutra_planes *planes, const size_t *row_bytes, unsi
 void sutra_planes_deinit(struct sutra_planes *planes);
 
 /* Commit room for at least `rows` rows in every plane, growing by at least a quarter. New
- * bytes read zero. */
+ * rows read zero, but for those that share a page with a mapped prefix: they hold what the file
+ * has there. */
 int sutra_planes_ensure(struct sutra_planes *planes, size_t rows);
 
 /* Drop one plane's memory; it is absent from then on. */
