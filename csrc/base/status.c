@@ -39,6 +39,12 @@ const char *sutra_strerror(int status)
         return "cancelled by the progress callback";
     case SUTRA_E_FORKED:
         return "the object belongs to the parent process and cannot be used after a fork";
+    case SUTRA_E_LOCKED:
+        return "another writer has the store open";
+    case SUTRA_E_READ_ONLY:
+        return "the store was opened for reading";
+    case SUTRA_E_DURABILITY:
+        return "a write to disk has failed: this handle only reads until the store is opened anew";
     case SUTRA_E_CORRUPT:
         return "the file is damaged";
     case SUTRA_E_VERSION:
@@ -47,6 +53,8 @@ const char *sutra_strerror(int status)
         return "the file is shorter than it should be";
     case SUTRA_E_NOT_INDEX:
         return "the file is not a sutra file";
+    case SUTRA_E_NOT_STORE:
+        return "the directory holds files but is not a sutra store";
     case SUTRA_E_GRAPH_ID:
         return "a neighbour id is out of range";
     case SUTRA_E_GRAPH_SELF:

@@ -28,15 +28,19 @@ enum sutra_status {
 
     /* object state */
     SUTRA_E_CLOSED = -30,
-    SUTRA_E_BUSY = -31,      /* views are exported */
-    SUTRA_E_CANCELLED = -32, /* the progress callback asked to stop */
-    SUTRA_E_FORKED = -33,    /* handle used in a forked child */
+    SUTRA_E_BUSY = -31,       /* views are exported */
+    SUTRA_E_CANCELLED = -32,  /* the progress callback asked to stop */
+    SUTRA_E_FORKED = -33,     /* handle used in a forked child */
+    SUTRA_E_LOCKED = -34,     /* another writer has the store */
+    SUTRA_E_READ_ONLY = -35,  /* opened for reading */
+    SUTRA_E_DURABILITY = -36, /* a sync has failed: nothing more is written by this handle */
 
     /* files */
     SUTRA_E_CORRUPT = -40,   /* fault.offset names the place */
     SUTRA_E_VERSION = -41,   /* written by a newer version; fault.found is that version */
     SUTRA_E_TRUNCATED = -42, /* shorter than its header says */
     SUTRA_E_NOT_INDEX = -43, /* magic number missing */
+    SUTRA_E_NOT_STORE = -44, /* a directory with other files in it */
 
     /* structure (verify) */
     SUTRA_E_GRAPH_ID = -50,     /* neighbour id out of range */

@@ -9,7 +9,7 @@
 #include "../io/file.h"
 #include "../io/mapping.h"
 
-static int reserve_plane(struct sutra_plane *plane, size_t row_bytes, size_t rows, int huge_pages)
+int sutra_plane_reserve(struct sutra_plane *plane, size_t row_bytes, size_t rows, int huge_pages)
 {
     size_t most;
     if (!sutra_mul_size(row_bytes, SUTRA_ROWS_MAX, &most))
@@ -35,7 +35,7 @@ int sutra_planes_init(struct sutra_planes *planes, const size_t *row_bytes, unsi
     for (unsigned p = 0; p < count; p++) {
         if (row_bytes[p] == 0)
             continue;
-        const int status = reserve_plane(&planes->plane[p], row_bytes[p], 0, huge_pages);
+        const int status = sutra_plane_reserve(&planes->plane[p], row_bytes[p], 0, huge_pages);
         if (status != SUTRA_OK) {
             sutra_planes_deinit(planes);
             return status;
@@ -66,7 +66,8 @@ void sutra_planes_drop(struct sutra_planes *planes, unsigned plane)
 int sutra_planes_revive(struct sutra_planes *planes, unsigned plane, size_t row_bytes)
 {
     struct sutra_plane fresh = {0};
-    const int status = reserve_plane(&fresh, row_bytes, planes->capacity_rows, planes->huge_pages);
+    const int status =
+        sutra_plane_reserve(&fresh, row_bytes, planes->capacity_rows, planes->huge_pages);
     if (status != SUTRA_OK)
         return status;
     const int committed = sutra_arena_commit(&fresh.arena, planes->capacity_rows * row_bytes);
@@ -112,7 +113,7 @@ int sutra_planes_load(struct sutra_planes *planes, unsigned plane, size_t row_by
                       int fd, uint64_t offset, bool mapped)
 {
     struct sutra_plane fresh = {0};
-    int status = reserve_plane(&fresh, row_bytes, rows, planes->huge_pages);
+    int status = sutra_plane_reserve(&fresh, row_bytes, rows, planes->huge_pages);
     if (status != SUTRA_OK)
         return status;
     if (mapped) {
@@ -135,7 +136,7 @@ int sutra_plane_copy(const struct sutra_plane *plane, size_t rows, int huge_page
                      struct sutra_plane *copy_out)
 {
     struct sutra_plane copy = {0};
-    int status = reserve_plane(&copy, plane->row_bytes, rows, huge_pages);
+    int status = sutra_plane_reserve(&copy, plane->row_bytes, rows, huge_pages);
     if (status == SUTRA_OK)
         status = sutra_arena_commit(&copy.arena, rows * plane->row_bytes);
     if (status != SUTRA_OK) {

@@ -54,6 +54,9 @@ int sutra_planes_revive(struct sutra_planes *planes, unsigned plane, size_t row_
 int sutra_planes_load(struct sutra_planes *planes, unsigned plane, size_t row_bytes, size_t rows,
                       int fd, uint64_t offset, bool mapped);
 
+/* Address space for a plane of at least `rows` rows and room to grow; nothing is committed. */
+int sutra_plane_reserve(struct sutra_plane *plane, size_t row_bytes, size_t rows, int huge_pages);
+
 /* A copy of a plane's first `rows` rows in memory of its own, to be swapped in later. */
 int sutra_plane_copy(const struct sutra_plane *plane, size_t rows, int huge_pages,
                      struct sutra_plane *copy_out);
