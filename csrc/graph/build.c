@@ -28,6 +28,15 @@
 #define BATCH_DIVISOR 32u
 #define BATCH_MAX 8192u
 
+/* And with peers this many points, each of which looks at all before it. */
+#define PEERS_MAX 128u
+
+size_t sutra_graph_batch_rows(size_t linked)
+{
+    const size_t batch = linked / BATCH_DIVISOR;
+    return batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
+}
+
 struct build {
     struct sutra_graph *graph;
     const struct sutra_space *space;
@@ -82,13 +91,45 @@ static int make_upper_node(struct sutra_graph *graph, uint32_t node, unsigned le
 
 /* ---- step 1: forward edges */
 
+/* Let the points before this one in its batch into the pool, as if they had been linked one by one
+ * and the walk had found them. */
+static void add_peers(const struct build *build, struct sutra_scratch *scratch, unsigned level,
+                      size_t position)
+{
+    const struct sutra_graph *graph = build->graph;
+    const bool upper = level > 0;
+    uint64_t *const pool = scratch->pool;
+    for (size_t next = 0; next < position;) {
+        size_t count = 0;
+        for (; next < position && count < SUTRA_NODE_SLOTS_MAX; next++) {
+            const uint32_t peer = upper ? build->batch_upper[next] : build->batch[next];
+            if (peer != SUTRA_NO_NODE && (!upper || sutra_graph_upper_level(graph, peer) >= level))
+                scratch->ids[count++] = peer;
+        }
+        node_keys(graph, build->space, scratch->query, upper, scratch->ids, count, scratch);
+        for (size_t j = 0; j < count; j++) {
+            const uint64_t item = sutra_pool_item(scratch->keys[j], scratch->ids[j]);
+            if (scratch->pool_count == build->ef) {
+                if (item >= pool[build->ef - 1])
+                    continue;
+                scratch->pool_count--;
+            }
+            build->space->kernels->pool_insert(pool, scratch->pool_count++, item);
+        }
+    }
+}
+
 /* Walk one level and store the pruned neighbours; returns the nearest node found. */
 static uint32_t link_level(const struct build *build, struct sutra_scratch *scratch, uint32_t start,
-                           unsigned level, size_t limit, uint32_t *list, size_t slots)
+                           unsigned level, size_t limit, uint32_t *list, size_t slots,
+                           size_t position)
 {
     const bool upper = level > 0;
     uint32_t kept[SUTRA_NODE_SLOTS_MAX];
     walk_level(build->graph, build->space, scratch->query, level, start, build->ef, scratch);
+    const uint32_t nearest = sutra_pool_id(scratch->pool[0]);
+    if (build->graph->peers)
+        add_peers(build, scratch, level, position);
     for (size_t j = 0; j < scratch->pool_count; j++)
         scratch->found[j] = sutra_pool_id(scratch->pool[j]);
     sutra_prune_measure(build->graph, build->space, upper, scratch->found, scratch->pool_count,
@@ -96,7 +137,7 @@ static uint32_t link_level(const struct build *build, struct sutra_scratch *scra
     const size_t count = sutra_prune_choose(build->graph, build->space, upper, scratch->pool_count,
                                             limit, NULL, 0, scratch, kept);
     sutra_node_store(list, slots, kept, count);
-    return sutra_pool_id(scratch->pool[0]);
+    return nearest;
 }
 
 static void link_point(const struct build *build, struct sutra_scratch *scratch, size_t position)
@@ -116,11 +157,12 @@ static void link_point(const struct build *build, struct sutra_scratch *scratch,
         start = descend(graph, build->space, scratch->query, entry, level, scratch);
     for (; level > 0; level--)
         start = link_level(build, scratch, start, level, graph->m,
-                           sutra_graph_upper_list(graph, own_upper, level), graph->upper_slots);
+                           sutra_graph_upper_list(graph, own_upper, level), graph->upper_slots,
+                           position);
     if (top > 0)
         start = sutra_graph_upper_node(graph, start);
     link_level(build, scratch, start, 0, graph->forward, sutra_graph_list(graph, node),
-               graph->slots);
+               graph->slots, position);
 }
 
 static int link_range(void *context, unsigned worker, size_t begin, size_t end)
@@ -347,7 +389,7 @@ static void raise_entry(struct build *build)
         const uint32_t old_root = sutra_tree_root(graph);
         if (old_root != build->batch[j])
             sutra_tree_reroot(graph, build->batch[j], old_root);
-        __atomic_store_n(&graph->entry, level << 32 | upper, __ATOMIC_RELEASE);
+        graph->entry = level << 32 | upper;
     }
 }
 
@@ -372,6 +414,8 @@ static int insert_batch(struct build *build)
     int status = make_upper_nodes(build);
     if (status != SUTRA_OK)
         return status;
+    for (unsigned w = 0; w < build->threads; w++)
+        build->workers[w].upper_limit = graph->upper_count;
     status = sutra_parallel_for(build->batch_count, 4, build->threads, link_range, build);
     if (status == SUTRA_OK)
         status = link_back(build, false);
@@ -436,15 +480,6 @@ static int reserve_workers(struct build *build, size_t rows)
     return SUTRA_OK;
 }
 
-static void release_workers(struct sutra_graph *graph)
-{
-    for (unsigned w = 0; w < graph->worker_count; w++)
-        sutra_scratch_deinit(&graph->workers[w]);
-    free(graph->workers);
-    graph->workers = NULL;
-    graph->worker_count = 0;
-}
-
 static uint32_t *shuffled_rows(const struct sutra_graph *graph, size_t added)
 {
     uint32_t *order = malloc(added * sizeof *order);
@@ -467,9 +502,8 @@ static int insert_all(struct build *build, uint32_t *order, size_t added,
 {
     const size_t count = build->graph->count;
     for (size_t done = 0; done < added; done += build->batch_count) {
-        const size_t linked = count + done;
-        size_t batch = linked / BATCH_DIVISOR;
-        batch = batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
+        const size_t linked = count + done, most = sutra_graph_batch_rows(linked);
+        const size_t batch = build->graph->peers && most > PEERS_MAX ? PEERS_MAX : most;
         build->batch = order + done;
         build->batch_count = batch < added - done ? batch : added - done;
         const int status = linked ? insert_batch(build) : insert_first(build);
@@ -496,8 +530,8 @@ static int prepare(struct build *build, struct sutra_journal *journal, size_t ro
     return status;
 }
 
-int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
-                    unsigned threads, sutra_progress_fn progress, void *progress_context)
+int sutra_graph_extend(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
+                       unsigned threads, sutra_progress_fn progress, void *progress_context)
 {
     if (added == 0)
         return SUTRA_OK;
@@ -522,10 +556,12 @@ int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, 
         memset(sutra_tree_parents(graph) + count, 0xff, added * sizeof(uint32_t));
         graph->journal = &journal;
         status = insert_all(build, order, added, progress, progress_context);
-        if (status == SUTRA_OK)
+        if (status == SUTRA_OK) {
             graph->count = graph->parents_count = rows;
-        else
+            sutra_journal_mark(&journal, graph);
+        } else {
             roll_back(graph, upper_count, entry);
+        }
         graph->journal = NULL;
     }
     sutra_journal_deinit(&journal);
@@ -537,44 +573,15 @@ int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, 
     free(build);
     free(order);
     if (added > 1024)
-        release_workers(graph);
+        sutra_graph_release_workers(graph);
     return status;
 }
 
-/* ---- life */
-
-int sutra_graph_init(struct sutra_graph *graph, const struct sutra_graph_options *options)
+int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
+                    unsigned threads, sutra_progress_fn progress, void *progress_context)
 {
-    memset(graph, 0, sizeof *graph);
-    if (options->m == 0 || options->m % 8 || options->m > 32 || options->ef_construction == 0)
-        return SUTRA_E_CONFIG;
-    graph->m = options->m;
-    graph->slots = 2 * options->m;
-    graph->upper_slots = options->m <= SUTRA_NODE_LINE ? SUTRA_NODE_LINE : 2 * SUTRA_NODE_LINE;
-    graph->forward = options->m + options->m / 4;
-    graph->ef_construction = options->ef_construction;
-    graph->seed = options->seed;
-    graph->huge_pages = options->huge_pages;
-    const size_t base_bytes[1] = {graph->slots * sizeof(uint32_t)};
-    const size_t upper_bytes[SUTRA_UPPER_PLANES] = {sizeof(uint32_t), sizeof(uint32_t), 1};
-    const size_t list_bytes[1] = {graph->upper_slots * sizeof(uint32_t)};
-    int status = sutra_planes_init(&graph->links, base_bytes, 1, options->huge_pages);
+    const int status = sutra_graph_extend(graph, space, added, threads, progress, progress_context);
     if (status == SUTRA_OK)
-        status =
-            sutra_planes_init(&graph->upper, upper_bytes, SUTRA_UPPER_PLANES, SUTRA_HUGE_NEVER);
-    if (status == SUTRA_OK)
-        status = sutra_planes_init(&graph->upper_links, list_bytes, 1, SUTRA_HUGE_NEVER);
-    if (status != SUTRA_OK)
-        sutra_graph_deinit(graph);
+        sutra_graph_publish(graph);
     return status;
-}
-
-void sutra_graph_deinit(struct sutra_graph *graph)
-{
-    release_workers(graph);
-    sutra_planes_deinit(&graph->links);
-    sutra_planes_deinit(&graph->upper);
-    sutra_planes_deinit(&graph->upper_links);
-    sutra_planes_deinit(&graph->parents);
-    memset(graph, 0, sizeof *graph);
 }

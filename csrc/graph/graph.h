@@ -17,13 +17,16 @@
  * a level, name upper nodes.
  *
  * Ownership: _init/_deinit. Threading: one writer; any number of walks beside it, each with
- * its own scratch (node.h says why a torn list is harmless). Errors: SUTRA_E_NO_MEMORY,
- * SUTRA_E_CAPACITY; a failed or cancelled add leaves the graph as it was.
+ * its own scratch (node.h says why a torn list is harmless). Walks keep to what was published and
+ * enter no node above it, so _extend may run beside them; _publish, and _add which ends with it,
+ * may not. Errors: SUTRA_E_NO_MEMORY, SUTRA_E_CAPACITY; a failed or cancelled add leaves the graph
+ * as it was.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_GRAPH_GRAPH_H
 #define SUTRA_GRAPH_GRAPH_H
 
+#include "../base/dirty.h"
 #include "../base/status.h"
 #include "../vectors/planes.h"
 #include "node.h"
@@ -50,12 +53,21 @@ struct sutra_graph {
     uint32_t ef_construction;
     uint64_t seed;
     int huge_pages;
+    /* Points linked together see one another. For rows in the order of a stream, where neighbours
+     * come together; for the same reason batches are small. Set before the first add. */
+    bool peers;
 
-    size_t count; /* nodes linked and visible */
+    /* The writer's; walks have their own copy of what they need. */
+    size_t count; /* nodes linked */
     size_t upper_count;
     size_t list_count; /* upper lists */
     /* top level << 32 | entry: an upper node, or a base node while the top level is 0 */
     uint64_t entry;
+    struct sutra_graph_front {
+        size_t count; /* atomic: may be asked for at any time */
+        size_t upper_count;
+        uint64_t entry;
+    } published;
 
     struct sutra_planes links;       /* plane 0: base lists */
     struct sutra_planes upper;       /* SUTRA_UPPER_* */
@@ -63,6 +75,8 @@ struct sutra_graph {
     struct sutra_planes parents;     /* plane 0: uint32, writer only; empty until the first add */
     size_t parents_count;
     struct sutra_journal *journal; /* of the add in progress, else NULL */
+    /* lists that were there when they were last saved, and that adds have changed since */
+    struct sutra_dirty links_dirty, upper_links_dirty;
     struct sutra_scratch *workers; /* of the writer, kept between small adds */
     unsigned worker_count;
 };
@@ -79,14 +93,24 @@ typedef int (*sutra_progress_fn)(void *context, size_t done, size_t total);
 
 int sutra_graph_init(struct sutra_graph *graph, const struct sutra_graph_options *options);
 void sutra_graph_deinit(struct sutra_graph *graph);
+/* Give back what is kept between small adds. */
+void sutra_graph_release_workers(struct sutra_graph *graph);
 
-/* Link rows count .. count+added-1 of the space, which must already hold them. */
+/* Link rows count .. count+added-1 of the space, which must already hold them, and publish. */
 int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
                     unsigned threads, sutra_progress_fn progress, void *progress_context);
+/* The same without publishing. */
+int sutra_graph_extend(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
+                       unsigned threads, sutra_progress_fn progress, void *progress_context);
+/* Show walks all that is linked. Whoever fills in a graph by hand, from a file say, calls it too.
+ */
+void sutra_graph_publish(struct sutra_graph *graph);
+
+/* Rows that an add links at once when `linked` are there: they do not see one another. */
+size_t sutra_graph_batch_rows(size_t linked);
 
 /* Walk with width ef >= 1; afterwards scratch->pool[0 .. pool_count-1] holds the nodes found,
- * nearest first. The scratch must have room for ef; nodes at or above its node_limit, which is
- * at most the node count, are not entered. */
+ * nearest first. The scratch must have room for ef and for the nodes published. */
 void sutra_graph_search(const struct sutra_graph *graph, const struct sutra_space *space,
                         const void *query, size_t ef, struct sutra_scratch *scratch);
 

@@ -69,6 +69,17 @@ void sutra_journal_copy(struct sutra_journal *journal, const struct sutra_graph 
     journal->used += journal->copy_slots + 1;
 }
 
+void sutra_journal_mark(const struct sutra_journal *journal, struct sutra_graph *graph)
+{
+    for (size_t at = 0; at < journal->used; at += journal->copy_slots + 1) {
+        const size_t number = journal->copies[at];
+        if (number < journal->base_count)
+            sutra_dirty_mark(&graph->links_dirty, number);
+        else
+            sutra_dirty_mark(&graph->upper_links_dirty, number - journal->base_count);
+    }
+}
+
 void sutra_journal_undo(const struct sutra_journal *journal, struct sutra_graph *graph)
 {
     for (size_t at = 0; at < journal->used; at += journal->copy_slots + 1) {

@@ -32,6 +32,9 @@ int sutra_journal_reserve(struct sutra_journal *journal, size_t count);
 void sutra_journal_copy(struct sutra_journal *journal, const struct sutra_graph *graph, bool upper,
                         uint32_t list);
 
+/* The add is done: mark every list that it copied as changed. */
+void sutra_journal_mark(const struct sutra_journal *journal, struct sutra_graph *graph);
+
 /* Put every copy back. */
 void sutra_journal_undo(const struct sutra_journal *journal, struct sutra_graph *graph);
 

@@ -14,7 +14,8 @@
 struct sutra_scratch {
     uint8_t *visited;
     size_t visited_room;
-    size_t node_limit; /* ids from here on are not nodes to this walk */
+    size_t node_limit;  /* ids from here on are not nodes to this walk */
+    size_t upper_limit; /* the same for upper nodes; at most node_limit */
     uint8_t epoch;
 
     /* Found nodes, ascending: key as ordered bits << 32 | id << 1 | expanded. */

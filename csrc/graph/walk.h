@@ -132,7 +132,7 @@ SUTRA_INLINE void walk_level(const struct sutra_graph *graph, const struct sutra
 {
     const bool upper = level > 0;
     const size_t slots = upper ? graph->upper_slots : graph->slots;
-    const size_t limit = upper ? graph->upper_count : scratch->node_limit;
+    const size_t limit = upper ? scratch->upper_limit : scratch->node_limit;
     const uint8_t epoch = sutra_scratch_new_walk(scratch, limit);
     uint64_t *const pool = scratch->pool;
     uint32_t list[SUTRA_NODE_SLOTS_MAX] __attribute__((aligned(SUTRA_CACHE_LINE)));
@@ -200,9 +200,11 @@ SUTRA_INLINE uint32_t descend(const struct sutra_graph *graph, const struct sutr
             moved = false;
             sutra_node_load(sutra_graph_upper_list(graph, best, level), graph->upper_slots, list);
             size_t length = 0; /* a damaged list may name a node of a lower level */
-            while (length < graph->upper_slots && list[length] < graph->upper_count &&
-                   sutra_graph_upper_level(graph, list[length]) >= level)
-                length++;
+            for (size_t s = 0; s < graph->upper_slots && list[s] != SUTRA_NO_NODE; s++) {
+                if (list[s] < scratch->upper_limit &&
+                    sutra_graph_upper_level(graph, list[s]) >= level)
+                    list[length++] = list[s];
+            }
             node_keys(graph, space, query, true, list, length, scratch);
             for (size_t j = 0; j < length; j++) {
                 if (scratch->keys[j] < best_key) {

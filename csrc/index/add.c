@@ -7,14 +7,7 @@
  */
 #include "parts.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#include "../base/bytes.h"
-#include "../base/threads.h"
-
-/* Fit the quantizer anew when the index has grown this much. */
-#define REFIT_GROWTH 8u
 
 /* ---- checks */
 
@@ -71,133 +64,21 @@ static int prepare_codes(struct sutra_index *index)
     return status;
 }
 
-/* ---- encoding */
-
-struct encode {
-    struct sutra_index *index;
-    const struct sutra_quantizer *quantizer;
-    const float *vectors; /* NULL: decode each row's own codes with `old` first */
-    const struct sutra_quantizer *old;
-    size_t stride;
-    size_t first_row;
-    uint8_t *scratch; /* scratch_bytes for each worker */
-    size_t scratch_bytes;
-};
-
-static int encode_range(void *context, unsigned worker, size_t begin, size_t end)
-{
-    const struct encode *encode = context;
-    const struct sutra_index *index = encode->index;
-    void *scratch = encode->scratch + worker * encode->scratch_bytes;
-    float *decoded =
-        (float *)scratch + sutra_quantizer_scratch_bytes(encode->quantizer) / sizeof(float);
-    for (size_t j = begin; j < end; j++) {
-        const size_t row = encode->first_row + j;
-        uint8_t *high = sutra_planes_row(&index->planes, SUTRA_PLANE_HIGH, row);
-        uint8_t *low = index->planes.plane[SUTRA_PLANE_LOW].base
-                           ? sutra_planes_row(&index->planes, SUTRA_PLANE_LOW, row)
-                           : NULL;
-        float *correction = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, row);
-        const float *vector = decoded;
-        float scale = 1.0f;
-        if (encode->vectors) {
-            vector = encode->vectors + j * encode->stride;
-            scale = sutra_index_scale(index, vector);
-        } else if (sutra_index_is_zero_row(index, row)) {
-            scale = 0.0f;
-        } else {
-            sutra_quantizer_decode(encode->old, index->kernels, high, low, correction, scratch,
-                                   decoded);
-        }
-        if (scale == 0.0f)
-            vector = memset(decoded, 0, index->options.dim * sizeof *decoded);
-        sutra_quantizer_encode(encode->quantizer, index->kernels, vector, scale, scratch, high, low,
-                               correction);
-        if (scale == 0.0f) { /* see sutra_index_is_zero_row; |mean|^2 is at most 1 */
-            correction[0] += 1.0f;
-            correction[1] = 0.0f;
-        }
-    }
-    return SUTRA_OK;
-}
-
-/* Memory comes first: a refit that stopped half way would mix two codes. */
-static int encode_rows(struct encode *encode, size_t count, unsigned threads)
-{
-    encode->scratch_bytes = sutra_quantizer_scratch_bytes(encode->quantizer) +
-                            sutra_round_up(encode->index->options.dim * sizeof(float), 64);
-    encode->scratch = malloc(threads * encode->scratch_bytes);
-    if (!encode->scratch)
-        return SUTRA_E_NO_MEMORY;
-    const int status = sutra_parallel_for(count, 256, threads, encode_range, encode);
-    free(encode->scratch);
-    return status;
-}
-
-/* Fit to `count` vectors; the fitted quantizer replaces the index's. */
-static int fit(const struct sutra_index *index, struct sutra_quantizer *quantizer,
-               const float *vectors, size_t stride, size_t count)
-{
-    float *scales = NULL;
-    if (index->options.metric == SUTRA_METRIC_COSINE) {
-        scales = malloc(count * sizeof *scales);
-        if (!scales)
-            return SUTRA_E_NO_MEMORY;
-        for (size_t row = 0; row < count; row++)
-            scales[row] = sutra_index_scale(index, vectors + row * stride);
-    }
-    const int status =
-        sutra_quantizer_fit(quantizer, index->kernels, vectors, stride, scales, count);
-    free(scales);
-    return status;
-}
-
-/* Decode a sample of the codes, as a stand-in for originals that were not kept. */
-static int decode_sample(const struct sutra_index *index, size_t sampled, float *vectors_out)
-{
-    void *scratch = malloc(sutra_quantizer_scratch_bytes(&index->quantizer));
-    if (!scratch)
-        return SUTRA_E_NO_MEMORY;
-    for (size_t s = 0; s < sampled; s++) {
-        const size_t row = s * index->count / sampled;
-        const uint8_t *low = index->planes.plane[SUTRA_PLANE_LOW].base
-                                 ? sutra_planes_row(&index->planes, SUTRA_PLANE_LOW, row)
-                                 : NULL;
-        sutra_quantizer_decode(&index->quantizer, index->kernels,
-                               sutra_planes_row(&index->planes, SUTRA_PLANE_HIGH, row), low,
-                               sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, row),
-                               scratch, vectors_out + s * index->options.dim);
-    }
-    free(scratch);
-    return SUTRA_OK;
-}
-
 /* The data has outgrown the fit: a new mean, and every code anew. The graph stays: distances
- * have not changed. */
+ * have not changed. Memory comes first: a refit that stopped half way would mix two codes. */
 static int refit(struct sutra_index *index, unsigned threads)
 {
     struct sutra_quantizer fresh;
-    const size_t dim = index->options.dim;
-    int status = sutra_quantizer_init(&fresh, (uint32_t)dim, index->options.seed);
+    int status = sutra_index_fit_anew(index, index->count, &fresh);
     if (status != SUTRA_OK)
         return status;
-    struct encode encode = {.index = index,
-                            .quantizer = &fresh,
-                            .old = &index->quantizer,
-                            .stride = index->original_stride};
-    if (sutra_index_has_originals(index)) {
-        encode.vectors = sutra_index_original(index, 0);
-        status = fit(index, &fresh, encode.vectors, encode.stride, index->count);
-    } else {
-        const size_t sampled = index->count < 8192 ? index->count : 8192;
-        float *sample = malloc(sampled * dim * sizeof *sample);
-        status = sample ? decode_sample(index, sampled, sample) : SUTRA_E_NO_MEMORY;
-        if (status == SUTRA_OK)
-            status = fit(index, &fresh, sample, dim, sampled);
-        free(sample);
-    }
-    if (status == SUTRA_OK)
-        status = encode_rows(&encode, index->count, threads);
+    const struct sutra_encoding encoding = {
+        .index = index,
+        .quantizer = &fresh,
+        .planes = index->planes.plane,
+        .vectors = sutra_index_has_originals(index) ? sutra_index_original(index, 0) : NULL,
+        .stride = index->original_stride};
+    status = sutra_encoding_run(&encoding, index->count, threads);
     if (status != SUTRA_OK) {
         sutra_quantizer_deinit(&fresh);
         return status;
@@ -225,15 +106,17 @@ static int link_all(struct sutra_index *index, size_t rows, unsigned threads,
     int status = SUTRA_OK;
     if (index->options.quantization != SUTRA_QUANT_NONE) {
         const float *vectors = sutra_index_original(index, 0);
-        struct encode encode = {.index = index,
-                                .quantizer = &index->quantizer,
-                                .vectors = vectors,
-                                .stride = index->original_stride};
+        const struct sutra_encoding encoding = {.index = index,
+                                                .quantizer = &index->quantizer,
+                                                .planes = index->planes.plane,
+                                                .vectors = vectors,
+                                                .stride = index->original_stride};
         status = prepare_codes(index);
         if (status == SUTRA_OK)
-            status = fit(index, &index->quantizer, vectors, index->original_stride, rows);
+            status =
+                sutra_index_fit(index, &index->quantizer, vectors, index->original_stride, rows);
         if (status == SUTRA_OK)
-            status = encode_rows(&encode, rows, threads);
+            status = sutra_encoding_run(&encoding, rows, threads);
     }
     if (status == SUTRA_OK)
         status = link_rows(index, rows, threads, progress, progress_context);
@@ -285,13 +168,14 @@ static int add_locked(struct sutra_index *index, const float *vectors, size_t st
 
     write_rows(index, vectors, stride, count, ids);
     if (index->linked) {
-        struct encode encode = {.index = index,
-                                .quantizer = &index->quantizer,
-                                .vectors = vectors,
-                                .stride = stride,
-                                .first_row = index->count};
+        const struct sutra_encoding encoding = {.index = index,
+                                                .quantizer = &index->quantizer,
+                                                .planes = index->planes.plane,
+                                                .vectors = vectors,
+                                                .stride = stride,
+                                                .first_row = index->count};
         if (index->options.quantization != SUTRA_QUANT_NONE)
-            status = encode_rows(&encode, count, threads);
+            status = sutra_encoding_run(&encoding, count, threads);
         if (status == SUTRA_OK)
             status = link_rows(index, count, threads, progress, progress_context);
     } else if (rows >= SUTRA_FLAT_ROWS) {
@@ -315,7 +199,7 @@ static int add_locked(struct sutra_index *index, const float *vectors, size_t st
     index->next_id = largest < INT64_MAX ? largest + 1 : INT64_MAX;
     /* Last, because it cannot be undone; for want of memory it waits for the next add. */
     if (index->linked && index->options.quantization != SUTRA_QUANT_NONE &&
-        rows >= REFIT_GROWTH * index->fitted_count)
+        rows >= SUTRA_REFIT_GROWTH * index->fitted_count)
         refit(index, threads);
     return SUTRA_OK;
 }

@@ -13,15 +13,7 @@
 #define BLOCK_BYTES ((size_t)192 << 10)
 #define BLOCK_ROWS_MAX 1024u
 
-struct scan_query {
-    const float *vector;
-    float inverse_norm;
-    struct sutra_code_query code;
-    uint64_t *best;
-    size_t best_count;
-};
-
-static void originals_block(const struct sutra_index *index, const struct scan_query *query,
+static void originals_block(const struct sutra_index *index, const struct sutra_work_query *query,
                             size_t first, size_t count, float *distances_out)
 {
     const float *rows = sutra_index_original(index, first);
@@ -41,7 +33,7 @@ static void originals_block(const struct sutra_index *index, const struct scan_q
     }
 }
 
-static void codes_block(const struct sutra_index *index, const struct scan_query *query,
+static void codes_block(const struct sutra_index *index, const struct sutra_work_query *query,
                         const uint32_t *rows, size_t count, float *distances_out, float *norms)
 {
     const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
@@ -68,8 +60,9 @@ static void codes_block(const struct sutra_index *index, const struct scan_query
                                                      distances_out[j] + query->code.walk_distance);
 }
 
-static void keep_best(const struct sutra_index *index, struct scan_query *query, size_t first,
-                      size_t count, size_t k, const float *distances, uint32_t *positions)
+static void keep_best(const struct sutra_index *index, struct sutra_work_query *query, size_t first,
+                      size_t count, size_t k, const uint64_t *view, const float *distances,
+                      uint32_t *positions)
 {
     const float limit = query->best_count == k ? sutra_pool_key(query->best[k - 1]) : INFINITY;
     size_t found = index->kernels->below_f32(distances, count, limit, positions);
@@ -81,18 +74,19 @@ static void keep_best(const struct sutra_index *index, struct scan_query *query,
     for (size_t j = 0; j < found; j++) {
         const uint64_t item =
             sutra_pool_item(distances[positions[j]], (uint32_t)(first + positions[j]));
-        if (query->best_count == k) {
-            if (item >= query->best[k - 1])
-                continue;
-            query->best_count--;
-        }
+        const bool full = query->best_count == k;
+        if (full && item >= query->best[k - 1])
+            continue;
+        if (view && !sutra_index_is_visible(index, first + positions[j], *view))
+            continue;
+        query->best_count -= full;
         index->kernels->pool_insert(query->best, query->best_count, item);
         query->best_count++;
     }
 }
 
-static void scan_rows(const struct sutra_index *index, struct scan_query *queries, size_t count,
-                      size_t k)
+void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
+                           size_t count, size_t first, size_t end, size_t k, const uint64_t *view)
 {
     float distances[BLOCK_ROWS_MAX], norms[BLOCK_ROWS_MAX];
     uint32_t rows[BLOCK_ROWS_MAX], positions[BLOCK_ROWS_MAX + 8];
@@ -101,8 +95,8 @@ static void scan_rows(const struct sutra_index *index, struct scan_query *querie
         originals ? index->original_stride * sizeof(float) : 2 * (size_t)index->quantizer.row_bytes;
     size_t block_rows = BLOCK_BYTES / row_bytes;
     block_rows = block_rows < 16 ? 16 : block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block_rows;
-    for (size_t first = 0; first < index->count; first += block_rows) {
-        const size_t block = index->count - first < block_rows ? index->count - first : block_rows;
+    for (; first < end; first += block_rows) {
+        const size_t block = end - first < block_rows ? end - first : block_rows;
         for (size_t j = 0; !originals && j < block; j++)
             rows[j] = (uint32_t)(first + j);
         for (size_t q = 0; q < count; q++) {
@@ -110,49 +104,48 @@ static void scan_rows(const struct sutra_index *index, struct scan_query *querie
                 originals_block(index, &queries[q], first, block, distances);
             else
                 codes_block(index, &queries[q], rows, block, distances, norms);
-            keep_best(index, &queries[q], first, block, k, distances, positions);
+            keep_best(index, &queries[q], first, block, k, view, distances, positions);
         }
     }
 }
 
-/* One group of queries; all need their own best lists and, for codes, their own entries. */
-#define GROUP 16u
+void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
+                              size_t count, size_t k, bool coded)
+{
+    const size_t entries = coded ? 2 * sutra_quantizer_row_bytes(index->options.dim) : 0;
+    const size_t best_bytes = sutra_round_up((k + 8) * sizeof(uint64_t), SUTRA_CACHE_LINE);
+    const size_t each = best_bytes + entries * (sizeof(float) + 1);
+    uint8_t *block = malloc(count * each + 1);
+    for (size_t q = 0; block && q < count; q++) {
+        uint8_t *own = block + q * each;
+        queries[q].best = (uint64_t *)(void *)own;
+        queries[q].code.fine = (float *)(void *)(own + best_bytes);
+        queries[q].code.walk.entries = (int8_t *)(own + best_bytes + entries * sizeof(float));
+    }
+    return block;
+}
 
 int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
                      const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
                      float *distances_out)
 {
     const bool coded = !sutra_index_has_originals(index);
-    const size_t entries = coded ? 2 * (size_t)index->quantizer.row_bytes : 0;
     const size_t room = k < index->count ? k : index->count;
-    const size_t best_bytes = sutra_round_up((room + 8) * sizeof(uint64_t), SUTRA_CACHE_LINE);
-    const size_t group = count < GROUP ? count : GROUP;
-    const size_t each = best_bytes + entries * (sizeof(float) + 1);
-    uint8_t *block = NULL;
+    const size_t group = count < SUTRA_SCAN_GROUP ? count : SUTRA_SCAN_GROUP;
+    struct sutra_work_query work[SUTRA_SCAN_GROUP];
+    void *block = NULL;
+    work[0].best = scratch->best;
     if (group > 1 || coded) {
-        block = malloc(group * each + 1);
+        block = sutra_index_group_block(index, work, group, room, coded);
         if (!block)
             return SUTRA_E_NO_MEMORY;
     }
-    struct scan_query work[GROUP];
     for (size_t first = 0; first < count; first += group) {
         const size_t now = count - first < group ? count - first : group;
-        for (size_t q = 0; q < now; q++) {
-            uint8_t *own = block ? block + q * each : NULL;
-            work[q].vector = queries + (first + q) * stride;
-            work[q].inverse_norm = sutra_index_scale(index, work[q].vector);
-            work[q].best = own ? (uint64_t *)(void *)own : scratch->best;
-            work[q].best_count = 0;
-            if (coded) {
-                work[q].code.fine = (float *)(void *)(own + best_bytes);
-                work[q].code.walk.entries = (int8_t *)(own + best_bytes + entries * sizeof(float));
-                sutra_quantizer_query(&index->quantizer, index->kernels, work[q].vector,
-                                      work[q].inverse_norm,
-                                      index->options.metric == SUTRA_METRIC_IP, &work[q].code);
-            }
-        }
+        for (size_t q = 0; q < now; q++)
+            sutra_index_set_query(index, &work[q], queries + (first + q) * stride, coded);
         if (room)
-            scan_rows(index, work, now, room);
+            sutra_index_scan_rows(index, work, now, 0, index->count, room, NULL);
         for (size_t q = 0; q < now; q++)
             sutra_index_write_hits(index, work[q].best, work[q].best_count, k,
                                    ids_out + (first + q) * k, distances_out + (first + q) * k);

@@ -47,6 +47,11 @@ int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_inde
     index->fd = -1;
     index->original_stride = sutra_round_up(options->dim, 4);
     status = sutra_lock_init(&index->lock);
+    if (status == 0) {
+        status = pthread_mutex_init(&index->stream.gate, NULL);
+        if (status != 0)
+            sutra_lock_destroy(&index->lock);
+    }
     if (status != 0) {
         free(index);
         return status;
@@ -75,6 +80,9 @@ static void release(struct sutra_index *index)
     sutra_planes_deinit(&index->planes);
     sutra_graph_deinit(&index->graph);
     sutra_quantizer_deinit(&index->quantizer);
+    sutra_dirty_deinit(&index->stream.deaths_dirty);
+    free(index->stream.scratch);
+    index->stream.scratch = NULL;
     free(index->id_table);
     index->id_table = NULL;
     index->id_table_size = 0;
@@ -101,6 +109,7 @@ void sutra_index_free(struct sutra_index *index)
         return;
     sutra_index_stop_copier(index);
     release(index);
+    pthread_mutex_destroy(&index->stream.gate);
     sutra_lock_destroy(&index->lock);
     free(index);
 }
@@ -128,7 +137,7 @@ static int lock_for_lookup(struct sutra_index *index)
     return SUTRA_OK;
 }
 
-static int read_row(const struct sutra_index *index, size_t row, float *vector_out)
+int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vector_out)
 {
     if (sutra_index_has_originals(index)) {
         memcpy(vector_out, sutra_index_original(index, row), index->options.dim * sizeof(float));
@@ -157,7 +166,7 @@ int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out)
     if (status != SUTRA_OK)
         return status;
     const size_t row = sutra_index_row_of(index, id);
-    status = row == SIZE_MAX ? SUTRA_E_NOT_FOUND : read_row(index, row, vector_out);
+    status = row == SIZE_MAX ? SUTRA_E_NOT_FOUND : sutra_index_read_row(index, row, vector_out);
     sutra_unlock(&index->lock);
     return status;
 }
@@ -206,6 +215,16 @@ static void plane_bytes(const struct sutra_plane *plane, size_t rows, uint64_t *
     *mapped += plane->arena.mapped_bytes;
 }
 
+/* Upper lists of the nodes that walks see: up to the end of the last one's. */
+static size_t upper_lists(const struct sutra_graph *graph)
+{
+    const size_t upper = graph->published.upper_count;
+    if (upper == 0)
+        return 0;
+    return *(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, upper - 1) +
+           sutra_graph_upper_level(graph, upper - 1);
+}
+
 int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats)
 {
     memset(stats, 0, sizeof *stats);
@@ -214,32 +233,37 @@ int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats
         sutra_unlock(&index->lock);
         return SUTRA_E_CLOSED;
     }
-    const size_t count = index->count;
+    const size_t count = sutra_index_rows(index);
     const struct sutra_graph *graph = &index->graph;
+    const struct sutra_graph_front *front = &graph->published;
+    /* While originals are kept a streamed index encodes what it links. */
+    const size_t coded = index->streamed && sutra_index_has_originals(index) ? front->count : count;
     const struct sutra_plane *planes = index->planes.plane;
     uint64_t *mapped = &stats->mapped_bytes;
     stats->options = index->options;
     stats->count = count;
     stats->linked = index->linked;
-    stats->levels = count ? (unsigned)(graph->entry >> 32) + 1 : 0;
+    stats->levels = count ? (unsigned)(front->entry >> 32) + 1 : 0;
     stats->tuned_ef = index->tuned_ef;
     stats->arena = index->arena;
     if (index->linked) {
-        plane_bytes(&graph->links.plane[0], count, &stats->links_bytes, &stats->links_resident,
-                    mapped);
+        plane_bytes(&graph->links.plane[0], front->count, &stats->links_bytes,
+                    &stats->links_resident, mapped);
         for (unsigned p = 0; p < SUTRA_UPPER_PLANES; p++)
-            plane_bytes(&graph->upper.plane[p], graph->upper_count, &stats->links_bytes,
+            plane_bytes(&graph->upper.plane[p], front->upper_count, &stats->links_bytes,
                         &stats->links_resident, mapped);
-        plane_bytes(&graph->upper_links.plane[0], graph->list_count, &stats->links_bytes,
+        plane_bytes(&graph->upper_links.plane[0], upper_lists(graph), &stats->links_bytes,
                     &stats->links_resident, mapped);
     }
-    plane_bytes(&planes[SUTRA_PLANE_HIGH], count, &stats->codes_bytes, &stats->codes_resident,
+    plane_bytes(&planes[SUTRA_PLANE_HIGH], coded, &stats->codes_bytes, &stats->codes_resident,
                 mapped);
-    plane_bytes(&planes[SUTRA_PLANE_LOW], count, &stats->codes_bytes, &stats->codes_resident,
+    plane_bytes(&planes[SUTRA_PLANE_LOW], coded, &stats->codes_bytes, &stats->codes_resident,
                 mapped);
-    plane_bytes(&planes[SUTRA_PLANE_CORRECTION], count, &stats->corrections_bytes,
+    plane_bytes(&planes[SUTRA_PLANE_CORRECTION], coded, &stats->corrections_bytes,
                 &stats->corrections_resident, mapped);
     plane_bytes(&planes[SUTRA_PLANE_ID], count, &stats->ids_bytes, &stats->ids_resident, mapped);
+    plane_bytes(&planes[SUTRA_PLANE_BIRTH], count, &stats->ids_bytes, &stats->ids_resident, mapped);
+    plane_bytes(&planes[SUTRA_PLANE_DEATH], count, &stats->ids_bytes, &stats->ids_resident, mapped);
     plane_bytes(&planes[SUTRA_PLANE_ORIGINAL], count, &stats->originals_bytes,
                 &stats->originals_resident, mapped);
     sutra_unlock(&index->lock);

@@ -243,6 +243,7 @@ static int load_graph(const struct load *load, int fd, struct sutra_index *index
     if (sutra_graph_check_tables(graph, &where) != SUTRA_OK)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_ENTRY, where.what, 0,
                     (uint64_t)where.row);
+    sutra_graph_publish(graph);
     return SUTRA_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "../base/lock.h"
 
 #include "index.h"
+#include "../base/dirty.h"
 #include "../graph/float_space.h"
 #include "../quant/quantizer.h"
 #include "../vectors/planes.h"
@@ -18,6 +19,9 @@ enum {
     SUTRA_PLANE_CORRECTION,
     SUTRA_PLANE_ID,
     SUTRA_PLANE_ORIGINAL,
+    SUTRA_PLANE_FILE_COUNT,                     /* the planes that an index file has */
+    SUTRA_PLANE_BIRTH = SUTRA_PLANE_FILE_COUNT, /* uint64: of streamed indexes */
+    SUTRA_PLANE_DEATH,                          /* uint64, atomic */
     SUTRA_PLANE_COUNT
 };
 
@@ -38,13 +42,31 @@ struct sutra_query_scratch {
 
 #define SUTRA_SCRATCH_KEPT 32
 
+/* What a streamed index has besides. Three parties work on it at once: a writer that appends rows
+ * and ends them, a linker (sutra_stream_link), and readers. Readers hold index->lock to read.
+ *
+ * index->planes and the quantizer belong to writer and linker together. Each holds the gate when
+ * it changes them; the linker, which is the only one to change what readers look at (the base of
+ * a plane, the quantizer, the graph's front), holds index->lock to write as well, taken after the
+ * gate. The writer reads under the gate; the linker, knowing its own changes, without.
+ * The rows of a plane need neither: whoever publishes them has written them before. */
+struct sutra_index_stream {
+    pthread_mutex_t gate;
+    size_t dead;                     /* atomic: rows that have ended */
+    struct sutra_dirty deaths_dirty; /* the writer's */
+    uint64_t codes_version;          /* raised when all codes were made anew */
+    void *scratch;                   /* to encode what is appended; NULL if originals are kept */
+    struct sutra_plane mean, signs;  /* the arrays of the quantizer, as planes to be saved */
+};
+
 struct sutra_index {
     const struct sutra_kernels *kernels;
     struct sutra_index_options options;
     struct sutra_lock lock;
     bool closed;
+    bool streamed;
 
-    size_t count;
+    size_t count; /* rows; atomic in a streamed index, where graph.published.count are linked */
     int64_t next_id;
     bool identity_ids; /* id = row; the id plane is absent */
     bool linked;       /* quantized (unless NONE) and in the graph */
@@ -62,6 +84,8 @@ struct sutra_index {
     size_t id_table_count;
 
     struct sutra_query_scratch *scratch[SUTRA_SCRATCH_KEPT]; /* atomic; NULL where taken */
+
+    struct sutra_index_stream stream;
 
     int fd; /* of the file it was opened from, kept for verify; -1 */
     bool arena;
@@ -92,12 +116,43 @@ int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t 
 void sutra_index_build_space(const struct sutra_index *index, struct sutra_space *space_out);
 void sutra_index_search_space(const struct sutra_index *index, struct sutra_space *space_out);
 
-/* exact.c: scan rows [0, count) for one to sixteen queries at a time. */
+/* A query at work. Its arrays belong to a query scratch or to a block of several. */
+struct sutra_work_query {
+    const float *vector;
+    float inverse_norm; /* sutra_index_scale */
+    struct sutra_code_query code;
+    uint64_t *best; /* pool items: distance and row, ascending */
+    size_t best_count;
+};
+
+/* Queries that are scanned together, so that rows are read from memory once for all of them. */
+#define SUTRA_SCAN_GROUP 16u
+
+/* exact.c: all rows, for any number of queries. */
 int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
                      const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
                      float *distances_out);
+/* Add rows [first, end) to what `count` queries have found; best has room for k + 8 and holds the
+ * k best. view NULL: all rows are visible. */
+void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
+                           size_t count, size_t first, size_t end, size_t k, const uint64_t *view);
+/* Memory for a group of queries, each with room for k + 8 and, if coded, the arrays of its code
+ * query; to be freed. NULL for want of memory. Needs no lock. */
+void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
+                              size_t count, size_t k, bool coded);
 
 /* query.c */
+/* Set the vector of a query whose arrays are there. coded: get it ready for codes. */
+void sutra_index_set_query(const struct sutra_index *index, struct sutra_work_query *query,
+                           const float *vector, bool coded);
+/* Walk the graph of a linked index; what is found is in walk->pool. */
+void sutra_index_walk(const struct sutra_index *index, const struct sutra_space *space,
+                      const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk);
+/* How many of the rows found by a walk of width ef deserve a rerank. */
+size_t sutra_index_rerank_rows(size_t k, size_t ef);
+/* Make the first `wanted` of the rows a walk found the query's best, by the best distance known. */
+void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
+                      const uint64_t *found, size_t found_count, size_t wanted, size_t k);
 struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, size_t k);
 void sutra_index_give_scratch(struct sutra_index *index, struct sutra_query_scratch *scratch);
 void sutra_index_free_scratch(struct sutra_index *index);
@@ -115,10 +170,57 @@ SUTRA_INLINE const float *sutra_index_original(const struct sutra_index *index, 
     return sutra_planes_row(&index->planes, SUTRA_PLANE_ORIGINAL, row);
 }
 
+/* Of a streamed index: birth <= view < death. */
+SUTRA_INLINE bool sutra_index_is_visible(const struct sutra_index *index, size_t row, uint64_t view)
+{
+    const uint64_t *births = sutra_planes_row(&index->planes, SUTRA_PLANE_BIRTH, 0);
+    const uint64_t *deaths = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, 0);
+    return births[row] <= view && view < __atomic_load_n(&deaths[row], __ATOMIC_RELAXED);
+}
+
+/* Rows that readers may see. */
+SUTRA_INLINE size_t sutra_index_rows(const struct sutra_index *index)
+{
+    return __atomic_load_n(&index->count, __ATOMIC_ACQUIRE);
+}
+
+SUTRA_INLINE bool sutra_index_has_codes(const struct sutra_index *index)
+{
+    return index->planes.plane[SUTRA_PLANE_HIGH].base != NULL;
+}
+
 SUTRA_INLINE bool sutra_index_has_originals(const struct sutra_index *index)
 {
     return index->planes.plane[SUTRA_PLANE_ORIGINAL].base != NULL;
 }
+
+/* index.c: a row's vector, as given or decoded. SUTRA_E_NO_MEMORY. */
+int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vector_out);
+
+/* encode.c */
+struct sutra_encoding {
+    const struct sutra_index *index;
+    const struct sutra_quantizer *quantizer;
+    const struct sutra_plane *planes; /* where codes go: _HIGH, _LOW (may be absent), _CORRECTION */
+    const float *vectors; /* of first_row; NULL: decode the index's codes, by its own quantizer */
+    size_t stride;        /* floats */
+    size_t first_row;
+};
+size_t sutra_encoding_scratch_bytes(const struct sutra_index *index);
+/* Encode rows first_row + [begin, end). scratch is aligned to 64 bytes. */
+void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, size_t begin,
+                         size_t end);
+/* Encode `count` rows. SUTRA_E_NO_MEMORY, before anything is written. */
+int sutra_encoding_run(const struct sutra_encoding *encoding, size_t count, unsigned threads);
+/* Fit a quantizer to `count` vectors. */
+int sutra_index_fit(const struct sutra_index *index, struct sutra_quantizer *quantizer,
+                    const float *vectors, size_t stride, size_t count);
+/* Make a quantizer fitted to the first `count` rows: to originals, or to what codes stand for. */
+int sutra_index_fit_anew(const struct sutra_index *index, size_t count,
+                         struct sutra_quantizer *quantizer_out);
+
+/* Fit the quantizer anew when the index has grown this much. */
+#define SUTRA_REFIT_GROWTH 8u
 
 /* resident.c */
 /* Start copying the hot planes if they fit in half of the free memory; failing to is no error. */

@@ -161,87 +161,117 @@ static void prefetch_plane(const struct sutra_plane *plane, size_t row)
         SUTRA_PREFETCH(from + byte);
 }
 
-/* Rerank the first `count` found nodes into scratch->best; returns how many it holds. */
-static size_t rerank(const struct sutra_index *index, struct sutra_query_scratch *scratch,
-                     const float *query, float inverse_norm, const struct sutra_code_query *code,
-                     size_t count, size_t k)
+/* Rerank the first `count` rows found; returns how many are in `best`. */
+static size_t rerank(const struct sutra_index *index, const struct sutra_work_query *query,
+                     const uint64_t *found, size_t count, size_t k)
 {
+    const bool originals = sutra_index_has_originals(index);
     const struct sutra_plane *plane =
-        &index->planes.plane[code && !sutra_index_has_originals(index) ? SUTRA_PLANE_LOW
-                                                                       : SUTRA_PLANE_ORIGINAL];
-    const uint64_t *pool = scratch->walk.pool;
+        &index->planes.plane[originals ? SUTRA_PLANE_ORIGINAL : SUTRA_PLANE_LOW];
+    uint64_t *const best = query->best;
     size_t kept = 0;
     for (size_t first = 0; first < count; first += RERANK_BLOCK) {
         const size_t block = count - first < RERANK_BLOCK ? count - first : RERANK_BLOCK;
         uint32_t rows[RERANK_BLOCK];
         float distances[RERANK_BLOCK];
         for (size_t j = 0; j < block; j++)
-            rows[j] = sutra_pool_id(pool[first + j]);
+            rows[j] = sutra_pool_id(found[first + j]);
         for (size_t j = 0; j < block; j++)
             prefetch_plane(plane, rows[j]);
-        if (plane == &index->planes.plane[SUTRA_PLANE_LOW])
-            code_distances(index, code, inverse_norm, rows, block, distances);
+        if (originals)
+            original_distances(index, query->vector, query->inverse_norm, rows, block, distances);
         else
-            original_distances(index, query, inverse_norm, rows, block, distances);
+            code_distances(index, &query->code, query->inverse_norm, rows, block, distances);
         for (size_t j = 0; j < block; j++) {
             const uint64_t item = sutra_pool_item(distances[j], rows[j]);
             if (kept == k) {
-                if (item >= scratch->best[k - 1])
+                if (item >= best[k - 1])
                     continue;
                 kept--;
             }
-            index->kernels->pool_insert(scratch->best, kept, item);
+            index->kernels->pool_insert(best, kept, item);
             kept++;
         }
     }
     return kept;
 }
 
-/* ---- one query */
-
 /* Codes without a second plane and without originals: the walk's keys are all there is. */
-static size_t take_walk_keys(const struct sutra_index *index, struct sutra_query_scratch *scratch,
-                             float query_scale, const struct sutra_code_query *code, size_t k)
+static size_t take_walk_keys(const struct sutra_index *index, const struct sutra_work_query *query,
+                             const uint64_t *found, size_t count, size_t k)
 {
-    const size_t found = scratch->walk.pool_count;
+    uint64_t *const best = query->best;
     size_t kept = 0;
-    for (size_t j = 0; j < found; j++) {
-        const uint32_t row = sutra_pool_id(scratch->walk.pool[j]);
-        const float estimate = sutra_pool_key(scratch->walk.pool[j]) + code->walk_distance;
-        const uint64_t item =
-            sutra_pool_item(sutra_index_code_distance(index, query_scale, row, estimate), row);
+    for (size_t j = 0; j < count; j++) {
+        const uint32_t row = sutra_pool_id(found[j]);
+        const float estimate = sutra_pool_key(found[j]) + query->code.walk_distance;
+        const uint64_t item = sutra_pool_item(
+            sutra_index_code_distance(index, query->inverse_norm, row, estimate), row);
         if (kept == k) {
-            if (item >= scratch->best[k - 1])
+            if (item >= best[k - 1])
                 continue;
             kept--;
         }
-        index->kernels->pool_insert(scratch->best, kept, item);
+        index->kernels->pool_insert(best, kept, item);
         kept++;
     }
     return kept;
 }
 
+size_t sutra_index_rerank_rows(size_t k, size_t ef)
+{
+    return k + RERANK_SPARE > ef / 2 ? k + RERANK_SPARE : ef / 2;
+}
+
+void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
+                      const uint64_t *found, size_t found_count, size_t wanted, size_t k)
+{
+    if (index->options.quantization == SUTRA_QUANT_NONE) {
+        query->best_count = found_count < k ? found_count : k;
+        memcpy(query->best, found, query->best_count * sizeof *found);
+    } else if (!sutra_index_has_originals(index) && !index->planes.plane[SUTRA_PLANE_LOW].base) {
+        query->best_count = take_walk_keys(index, query, found, found_count, k);
+    } else {
+        query->best_count =
+            rerank(index, query, found, wanted < found_count ? wanted : found_count, k);
+    }
+}
+
+/* ---- one query */
+
+void sutra_index_set_query(const struct sutra_index *index, struct sutra_work_query *query,
+                           const float *vector, bool coded)
+{
+    query->vector = vector;
+    query->inverse_norm = sutra_index_scale(index, vector);
+    query->best_count = 0;
+    if (coded)
+        sutra_quantizer_query(&index->quantizer, index->kernels, vector, query->inverse_norm,
+                              index->options.metric == SUTRA_METRIC_IP, &query->code);
+}
+
+void sutra_index_walk(const struct sutra_index *index, const struct sutra_space *space,
+                      const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk)
+{
+    if (index->options.quantization == SUTRA_QUANT_NONE) {
+        const struct sutra_float_query floats = {query->vector, query->inverse_norm};
+        sutra_graph_search(&index->graph, space, &floats, ef, walk);
+    } else {
+        sutra_graph_search(&index->graph, space, &query->code.walk, ef, walk);
+    }
+}
+
 static size_t search_graph(const struct sutra_index *index, const struct sutra_space *space,
-                           struct sutra_query_scratch *scratch, const float *query, size_t k,
+                           struct sutra_query_scratch *scratch, const float *vector, size_t k,
                            size_t ef)
 {
-    const float scale = sutra_index_scale(index, query);
-    if (index->options.quantization == SUTRA_QUANT_NONE) {
-        const struct sutra_float_query walk = {query, scale};
-        sutra_graph_search(&index->graph, space, &walk, ef, &scratch->walk);
-        const size_t count = scratch->walk.pool_count < k ? scratch->walk.pool_count : k;
-        memcpy(scratch->best, scratch->walk.pool, count * sizeof *scratch->best);
-        return count;
-    }
-    struct sutra_code_query code = {.walk.entries = scratch->entries, .fine = scratch->fine};
-    sutra_quantizer_query(&index->quantizer, index->kernels, query, scale,
-                          index->options.metric == SUTRA_METRIC_IP, &code);
-    sutra_graph_search(&index->graph, space, &code.walk, ef, &scratch->walk);
-    if (!sutra_index_has_originals(index) && !index->planes.plane[SUTRA_PLANE_LOW].base)
-        return take_walk_keys(index, scratch, scale, &code, k);
-    size_t wanted = k + RERANK_SPARE > ef / 2 ? k + RERANK_SPARE : ef / 2;
-    wanted = wanted < scratch->walk.pool_count ? wanted : scratch->walk.pool_count;
-    return rerank(index, scratch, query, scale, &code, wanted, k);
+    struct sutra_work_query query = {
+        .best = scratch->best, .code = {.walk.entries = scratch->entries, .fine = scratch->fine}};
+    sutra_index_set_query(index, &query, vector, index->options.quantization != SUTRA_QUANT_NONE);
+    sutra_index_walk(index, space, &query, ef, &scratch->walk);
+    sutra_index_rank(index, &query, scratch->walk.pool, scratch->walk.pool_count,
+                     sutra_index_rerank_rows(k, ef), k);
+    return query.best_count;
 }
 
 /* ---- many */

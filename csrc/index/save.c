@@ -76,10 +76,10 @@ static int write_sections(struct save *save, const struct sutra_index *index)
         if (status == SUTRA_OK)
             status = write_plane(save, SUTRA_SECTION_LINKS, &graph->links.plane[0], index->count);
     }
-    static const uint32_t kinds[SUTRA_PLANE_COUNT] = {SUTRA_SECTION_HIGH, SUTRA_SECTION_LOW,
-                                                      SUTRA_SECTION_CORRECTION, SUTRA_SECTION_ID,
-                                                      SUTRA_SECTION_ORIGINAL};
-    for (unsigned p = 0; status == SUTRA_OK && p < SUTRA_PLANE_COUNT; p++)
+    static const uint32_t kinds[SUTRA_PLANE_FILE_COUNT] = {
+        SUTRA_SECTION_HIGH, SUTRA_SECTION_LOW, SUTRA_SECTION_CORRECTION, SUTRA_SECTION_ID,
+        SUTRA_SECTION_ORIGINAL};
+    for (unsigned p = 0; status == SUTRA_OK && p < SUTRA_PLANE_FILE_COUNT; p++)
         status = write_plane(save, kinds[p], &index->planes.plane[p], index->count);
     return status;
 }

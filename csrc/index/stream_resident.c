@@ -1,0 +1,89 @@
+/* Residency "auto" of a streamed index: opened mapped, it answers at once; later what a walk reads is
+ * copied into huge-page memory of its own.
+ *
+ * The planes concerned are changed by the linker alone, which is the caller, so the copy needs no lock;
+ * putting it in place takes a moment of the locks.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "parts.h"
+
+#include <string.h>
+
+#include "stream.h"
+#include "../base/platform.h"
+
+#define HOT_PLANES 3u
+
+struct hot {
+    struct sutra_plane *plane;
+    struct sutra_plane copy;
+    const struct sutra_planes *group;
+};
+
+static uint64_t list_hot(struct sutra_index *index, struct hot *hot)
+{
+    hot[0].plane = &index->graph.links.plane[0];
+    hot[0].group = &index->graph.links;
+    hot[1].plane = &index->planes.plane[SUTRA_PLANE_HIGH];
+    hot[2].plane = &index->planes.plane[SUTRA_PLANE_CORRECTION];
+    hot[1].group = hot[2].group = &index->planes;
+    uint64_t bytes = 0;
+    for (unsigned p = 0; p < HOT_PLANES; p++) {
+        hot[p].copy = (struct sutra_plane){0};
+        if (!hot[p].plane->base || !hot[p].plane->arena.mapped_bytes)
+            hot[p].plane = NULL;
+        else
+            bytes += (uint64_t)index->graph.count * hot[p].plane->row_bytes;
+    }
+    return bytes;
+}
+
+/* The writer may have made room meanwhile: under its gate the copies get as much. */
+static int put_in_place(struct sutra_index *index, struct hot *hot)
+{
+    int status = SUTRA_OK;
+    pthread_mutex_lock(&index->stream.gate);
+    for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
+        if (hot[p].plane)
+            status = sutra_arena_commit(&hot[p].copy.arena,
+                                        hot[p].group->capacity_rows * hot[p].plane->row_bytes);
+    }
+    if (status == SUTRA_OK) {
+        sutra_lock_write(&index->lock);
+        for (unsigned p = 0; p < HOT_PLANES; p++) {
+            if (!hot[p].plane)
+                continue;
+            const struct sutra_plane mapped = *hot[p].plane;
+            *hot[p].plane = hot[p].copy;
+            hot[p].copy = mapped;
+        }
+        index->arena = true;
+        sutra_unlock(&index->lock);
+    }
+    pthread_mutex_unlock(&index->stream.gate);
+    return status;
+}
+
+int sutra_stream_make_resident(struct sutra_index *index)
+{
+    struct hot hot[HOT_PLANES];
+    struct sutra_platform platform;
+    /* Without originals the writer encodes what it appends. */
+    if (!index->options.keep_originals)
+        return SUTRA_OK;
+    const uint64_t bytes = list_hot(index, hot);
+    sutra_platform_read(&platform);
+    if (bytes == 0 || bytes > platform.memory_available_bytes / 2)
+        return SUTRA_OK;
+    int status = SUTRA_OK;
+    for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
+        if (hot[p].plane)
+            status = sutra_plane_copy(hot[p].plane, index->graph.count, SUTRA_HUGE_ADVISE,
+                                      &hot[p].copy);
+    }
+    if (status == SUTRA_OK)
+        status = put_in_place(index, hot);
+    for (unsigned p = 0; p < HOT_PLANES; p++)
+        sutra_plane_release(&hot[p].copy);
+    return status;
+}

@@ -1,0 +1,228 @@
+/* Searching a streamed index: a walk over what is linked, a scan of what is not, and only rows
+ * that are visible.
+ *
+ * Dead rows are ways to others, so a walk goes through them and what it has found is sifted
+ * afterwards. With too few visible rows among them the walk is repeated, wider; when it would
+ * cost as much as looking at every row, every row is looked at.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "stream.h"
+#include "../base/threads.h"
+
+/* A walk is widened for rows that are known to be dead up to this much, before it starts. */
+#define WIDEN_AHEAD_MAX 8u
+/* A walk of width ef looks at some ten rows for each of the ef that it expands, in no order; a
+ * scan reads them in a row. From this part of all rows on the scan is the cheaper one. */
+#define WALK_SHARE_MAX 8u
+
+struct stream_search {
+    struct sutra_index *index;
+    const float *queries;
+    size_t stride, k, ef;
+    size_t rows; /* there were when the search began */
+    size_t room; /* results that there can be: min(k, rows) */
+    bool exact;
+    uint64_t view;
+    int64_t *labels_out, *rows_out;
+    float *distances_out;
+};
+
+/* What a group of queries goes by, under one read lock: between groups the linker may publish. */
+struct moment {
+    const struct stream_search *search;
+    struct sutra_space space;
+    size_t nodes; /* in the graph */
+    bool walks, coded;
+};
+
+/* The width to start with: wide enough to find ef alive rows if the dead lie evenly. */
+static size_t first_width(const struct stream_search *search, size_t nodes)
+{
+    const size_t dead = sutra_stream_dead(search->index);
+    size_t ef = search->ef;
+    if (dead > 0 && dead < search->rows) {
+        /* Rows that are to be reranked must be found besides. */
+        const size_t least = sutra_index_rerank_rows(search->k, ef), alive = search->rows - dead;
+        ef = ef > least ? ef : least;
+        ef = alive > search->rows / WIDEN_AHEAD_MAX
+                 ? (size_t)((uint64_t)ef * search->rows / alive) + 1
+                 : ef * WIDEN_AHEAD_MAX;
+    } else if (dead > 0) {
+        ef *= WIDEN_AHEAD_MAX;
+    }
+    return ef < nodes ? ef : nodes;
+}
+
+/* Move the visible rows of a pool to its front, `wanted` of them at most; how many there are. */
+static size_t keep_visible(const struct stream_search *search, struct sutra_scratch *walk,
+                           size_t wanted)
+{
+    const struct sutra_planes *planes = &search->index->planes;
+    for (size_t j = 0; j < walk->pool_count; j++) {
+        const uint32_t row = sutra_pool_id(walk->pool[j]);
+        SUTRA_PREFETCH(sutra_planes_row(planes, SUTRA_PLANE_BIRTH, row));
+        SUTRA_PREFETCH(sutra_planes_row(planes, SUTRA_PLANE_DEATH, row));
+    }
+    size_t kept = 0;
+    for (size_t j = 0; j < walk->pool_count && kept < wanted; j++) {
+        if (sutra_index_is_visible(search->index, sutra_pool_id(walk->pool[j]), search->view))
+            walk->pool[kept++] = walk->pool[j];
+    }
+    return kept;
+}
+
+/* The best of the linked rows. */
+static int search_linked(const struct moment *moment, struct sutra_work_query *query,
+                         struct sutra_scratch *walk)
+{
+    const struct stream_search *search = moment->search;
+    const size_t k = search->k, nodes = moment->nodes, half = search->ef / 2;
+    const size_t wanted = sutra_index_rerank_rows(k, search->ef);
+    const size_t enough = k > half ? k : half;
+    for (size_t ef = first_width(search, nodes);;) {
+        const int status = sutra_scratch_reserve(walk, nodes, ef);
+        if (status != SUTRA_OK)
+            return status;
+        sutra_index_walk(search->index, &moment->space, query, ef, walk);
+        const size_t found = keep_visible(search, walk, wanted);
+        if (found >= enough || (ef == nodes && found >= k)) {
+            sutra_index_rank(search->index, query, walk->pool, found, wanted, search->room);
+            return SUTRA_OK;
+        }
+        /* As wide as the share of visible rows suggests, but at least double. */
+        const size_t suggested = found ? (size_t)((uint64_t)ef * enough / found) : 8 * ef;
+        const size_t most = 8 * ef;
+        ef = suggested < 2 * ef ? 2 * ef : suggested < most ? suggested : most;
+        if (ef > nodes / WALK_SHARE_MAX)
+            break;
+    }
+    query->best_count = 0;
+    sutra_index_scan_rows(search->index, query, 1, 0, nodes, search->room, &search->view);
+    return SUTRA_OK;
+}
+
+static void write_hits(const struct stream_search *search, const struct sutra_work_query *query,
+                       size_t position)
+{
+    const size_t k = search->k, at = position * k;
+    sutra_index_write_hits(search->index, query->best, query->best_count, k,
+                           search->labels_out + at, search->distances_out + at);
+    for (size_t j = 0; search->rows_out && j < k; j++)
+        search->rows_out[at + j] =
+            j < query->best_count ? (int64_t)sutra_pool_id(query->best[j]) : -1;
+}
+
+static int search_moment(const struct moment *moment, struct sutra_query_scratch *scratch,
+                         struct sutra_work_query *work, size_t first, size_t count)
+{
+    const struct stream_search *search = moment->search;
+    int status = SUTRA_OK;
+    for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
+        sutra_index_set_query(search->index, &work[q],
+                              search->queries + (first + q) * search->stride, moment->coded);
+        if (moment->walks)
+            status = search_linked(moment, &work[q], &scratch->walk);
+    }
+    if (status != SUTRA_OK)
+        return status;
+    sutra_index_scan_rows(search->index, work, count, moment->walks ? moment->nodes : 0,
+                          search->rows, search->room, &search->view);
+    for (size_t q = 0; q < count; q++)
+        write_hits(search, &work[q], first + q);
+    return SUTRA_OK;
+}
+
+/* At most SUTRA_SCAN_GROUP queries from `first` on. Each group takes the lock anew, so that nobody
+ * waits for the end of a large batch. */
+static int search_group(const struct stream_search *search, struct sutra_query_scratch *scratch,
+                        struct sutra_work_query *work, size_t first, size_t count)
+{
+    struct sutra_index *index = search->index;
+    sutra_lock_read(&index->lock);
+    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
+    if (status == SUTRA_OK) {
+        struct moment moment = {.search = search, .nodes = index->graph.published.count};
+        moment.walks = !search->exact && moment.nodes > 0;
+        /* A walk goes over codes; a scan only where there are no originals. */
+        moment.coded =
+            sutra_index_has_codes(index) && (moment.walks || !sutra_index_has_originals(index));
+        if (moment.walks)
+            sutra_index_search_space(index, &moment.space);
+        status = search_moment(&moment, scratch, work, first, count);
+    }
+    sutra_unlock(&index->lock);
+    return status;
+}
+
+static int search_range(void *context, unsigned worker, size_t begin, size_t end)
+{
+    const struct stream_search *search = context;
+    (void)worker;
+    struct sutra_query_scratch *scratch = sutra_index_take_scratch(search->index, search->room);
+    if (!scratch)
+        return SUTRA_E_NO_MEMORY;
+    const size_t group = end - begin < SUTRA_SCAN_GROUP ? end - begin : SUTRA_SCAN_GROUP;
+    const bool quantized = search->index->options.quantization != SUTRA_QUANT_NONE;
+    struct sutra_work_query work[SUTRA_SCAN_GROUP];
+    void *block = NULL;
+    int status = SUTRA_OK;
+    if (group > 1) {
+        block = sutra_index_group_block(search->index, work, group, search->room, quantized);
+        status = block ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+    } else {
+        work[0].best = scratch->best;
+        work[0].code.fine = scratch->fine;
+        work[0].code.walk.entries = scratch->entries;
+    }
+    for (size_t first = begin; first < end && status == SUTRA_OK; first += group)
+        status =
+            search_group(search, scratch, work, first, end - first < group ? end - first : group);
+    free(block);
+    sutra_index_give_scratch(search->index, scratch);
+    return status;
+}
+
+int sutra_stream_search(struct sutra_index *index, const float *queries, size_t stride,
+                        size_t count, size_t k, size_t ef, bool exact, unsigned threads,
+                        uint64_t view, int64_t *labels_out, int64_t *rows_out, float *distances_out,
+                        struct sutra_fault *fault_out)
+{
+    if (k == 0 || k > SUTRA_K_MAX)
+        return SUTRA_E_ARGUMENT;
+    const int status = sutra_index_check_vectors(index, queries, stride, count, fault_out);
+    if (status != SUTRA_OK || count == 0)
+        return status;
+    const size_t rows = sutra_index_rows(index);
+    if (rows == 0) {
+        for (size_t j = 0; j < count * k; j++) {
+            labels_out[j] = -1;
+            distances_out[j] = INFINITY;
+            if (rows_out)
+                rows_out[j] = -1;
+        }
+        return SUTRA_OK;
+    }
+    struct stream_search search = {.index = index,
+                                   .queries = queries,
+                                   .stride = stride,
+                                   .k = k,
+                                   .rows = rows,
+                                   .room = k < rows ? k : rows,
+                                   .exact = exact,
+                                   .view = view,
+                                   .labels_out = labels_out,
+                                   .rows_out = rows_out,
+                                   .distances_out = distances_out};
+    search.ef = ef ? ef : 64;
+    search.ef = search.ef > k ? search.ef : k;
+    search.ef = search.ef < rows ? search.ef : rows;
+    if (count == 1 || threads < 2)
+        return search_range(&search, 0, 0, count);
+    return sutra_parallel_for(count, exact ? (count + threads - 1) / threads : SUTRA_SCAN_GROUP,
+                              threads, search_range, &search);
+}
