@@ -8,6 +8,9 @@ the Python standard library and a C compiler is needed::
     python tests/c/run.py --cc aarch64-linux-gnu-gcc \\
         --run-prefix "qemu-aarch64 -L /usr/aarch64-linux-gnu"
 
+A line ``/* link: -Wl,--wrap=malloc */`` in a test file adds flags to its link on Linux; elsewhere
+the file itself has to do without.
+
 Objects are kept in the build directory, one folder for each compiler and set of flags, and
 are rebuilt when a source or any header is newer. The last line reads ``N passed, N failed``;
 the exit status is 0 only when nothing failed and something ran.
@@ -111,6 +114,14 @@ def find_tests(only: str, rooms: str) -> list[Path]:
     return [test for test in tests if set(include.findall(test.read_text())) <= allowed]
 
 
+def find_link_flags(test: Path) -> list[str]:
+    """What a test's comment asks of the linker."""
+    if not sys.platform.startswith("linux"):
+        return []
+    asked = re.search(r"^/\* link: (.*?) \*/$", test.read_text(), re.MULTILINE)
+    return shlex.split(asked[1]) if asked else []
+
+
 def make(target: Path, command: list[str], verbose: bool) -> None:
     """Run a command that writes `target`; two runs in one build directory do not collide."""
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
@@ -203,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
         program = build / test.stem
         inputs = [str(objects[test]), *(str(objects[source]) for source in sources)]
         try:
-            linker = [*shlex.split(options.cc), *link]
+            linker = [*shlex.split(options.cc), *link, *find_link_flags(test)]
             make(program, [*linker, *inputs, *LIBRARIES], options.verbose)
         except RuntimeError as error:
             print(error)
