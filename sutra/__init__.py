@@ -1,8 +1,9 @@
-"""Embedded vector search: fast at high recall, small in memory, opens in milliseconds."""
+"""Embedded vector search and a durable store of concepts: fast, small, opens in milliseconds."""
 
 from typing import Any
 
 from sutra import errors, kernels
+from sutra._concept import Concept, Hit
 from sutra._graph import HnswGraph
 from sutra._kernels import machine as _machine
 from sutra._kernels import tiers as _tiers
@@ -11,23 +12,71 @@ from sutra._memory import AlignedBuffer
 from sutra._quantizer import Codes, ScalarQuantizer
 from sutra._vectors import VectorStore
 from sutra._version import __version__
-from sutra.errors import SutraError
+from sutra.care import repair, restore
+from sutra.errors import (
+    CapacityError,
+    ClosedError,
+    ConfigError,
+    CorruptError,
+    DimensionError,
+    DTypeError,
+    DuplicateIdError,
+    DurabilityError,
+    FormatVersionError,
+    InvalidVectorError,
+    LockedError,
+    NotFoundError,
+    ReadOnlyError,
+    SutraError,
+)
+from sutra.hits import Hits
 from sutra.index import Index, SearchResult
+from sutra.results import Link, Path, Record, Related, WriteResult
+from sutra.store import Store, open
+from sutra.view import ReadView
+from sutra.writer import Batch
 
 __all__ = [
     "AlignedBuffer",
+    "Batch",
+    "CapacityError",
+    "ClosedError",
     "Codes",
+    "Concept",
+    "ConfigError",
+    "CorruptError",
+    "DTypeError",
+    "DimensionError",
+    "DuplicateIdError",
+    "DurabilityError",
+    "FormatVersionError",
+    "Hit",
+    "Hits",
     "HnswGraph",
     "Index",
+    "InvalidVectorError",
+    "Link",
+    "LockedError",
     "MappedFile",
+    "NotFoundError",
+    "Path",
+    "ReadOnlyError",
+    "ReadView",
+    "Record",
+    "Related",
     "ScalarQuantizer",
     "SearchResult",
+    "Store",
     "SutraError",
     "VectorStore",
+    "WriteResult",
     "__version__",
     "errors",
     "kernels",
+    "open",
     "platform",
+    "repair",
+    "restore",
 ]
 
 

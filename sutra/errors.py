@@ -20,9 +20,12 @@ __all__ = [
     "DTypeError",
     "DimensionError",
     "DuplicateIdError",
+    "DurabilityError",
     "FormatVersionError",
     "InvalidVectorError",
+    "LockedError",
     "NotFoundError",
+    "ReadOnlyError",
     "SutraError",
 ]
 
@@ -69,18 +72,18 @@ class DuplicateIdError(SutraError, ValueError):
     ----------
     message : str
         What was found.
-    id : int, optional
+    id : int or str, optional
         The id.
 
     Attributes
     ----------
-    id : int or None
+    id : int, str or None
         As given.
     """
 
-    id: int | None
+    id: int | str | None
 
-    def __init__(self, message: str = "", *, id: int | None = None) -> None:
+    def __init__(self, message: str = "", *, id: int | str | None = None) -> None:
         super().__init__(message)
         self.id = id
 
@@ -92,18 +95,18 @@ class NotFoundError(SutraError, KeyError):
     ----------
     message : str
         What was looked for.
-    id : int, optional
+    id : int or str, optional
         The id.
 
     Attributes
     ----------
-    id : int or None
+    id : int, str or None
         As given.
     """
 
-    id: int | None
+    id: int | str | None
 
-    def __init__(self, message: str = "", *, id: int | None = None) -> None:
+    def __init__(self, message: str = "", *, id: int | str | None = None) -> None:
         super().__init__(message)
         self.id = id
 
@@ -114,6 +117,41 @@ class NotFoundError(SutraError, KeyError):
 
 class ClosedError(SutraError, ValueError):
     """The object was closed, or belongs to the parent of a forked process."""
+
+
+class LockedError(SutraError, OSError):
+    """Another process, or another handle of this one, has the store open for writing.
+
+    Parameters
+    ----------
+    message : str
+        Which store, and who has it.
+    holder : str, optional
+        What the holder wrote about itself when it took the lock.
+
+    Attributes
+    ----------
+    holder : str or None
+        As given; None if the holder left no word.
+    """
+
+    holder: str | None
+
+    def __init__(self, message: str = "", *, holder: str | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class ReadOnlyError(SutraError, PermissionError):
+    """A write through a handle that was opened for reading."""
+
+
+class DurabilityError(SutraError, OSError):
+    """What was written may not be on the medium: a sync has failed.
+
+    Which of the latest writes survived is not known until the store is opened again; everything
+    up to the handle's ``durable_lsn`` did. The handle goes on reading and takes no more writes.
+    """
 
 
 class CorruptError(SutraError, OSError):
@@ -179,7 +217,7 @@ class FormatVersionError(SutraError, OSError):
 
 
 class CapacityError(SutraError, OSError):
-    """More rows than the format or the reserved address space can hold."""
+    """More than the format, the reserved address space or a store's ``max_bytes`` can hold."""
 
 
 class ConfigError(SutraError, ValueError):

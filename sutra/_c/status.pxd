@@ -20,11 +20,15 @@ cdef extern from "base/status.h" nogil:
         SUTRA_E_BUSY
         SUTRA_E_CANCELLED
         SUTRA_E_FORKED
+        SUTRA_E_LOCKED
+        SUTRA_E_READ_ONLY
+        SUTRA_E_DURABILITY
 
         SUTRA_E_CORRUPT
         SUTRA_E_VERSION
         SUTRA_E_TRUNCATED
         SUTRA_E_NOT_INDEX
+        SUTRA_E_NOT_STORE
 
         SUTRA_E_GRAPH_ID
         SUTRA_E_GRAPH_SELF

@@ -1,4 +1,7 @@
-"""The ``sutra`` command: one module a verb, thin over :class:`sutra.Index`.
+"""The ``sutra`` command: one module a verb, thin over :class:`sutra.Store` and `sutra.Index`.
+
+A path that is a directory is a store, a file is an index; verbs that make sense for both take
+either.
 
 Exit codes
 ----------
@@ -9,12 +12,15 @@ Exit codes
 2
     the command line was wrong
 3
-    ``verify`` found the index damaged
+    the store is open for writing elsewhere
+4
+    a file is damaged, or is not what it should be
 130
     interrupted
 
 With ``--json`` every verb writes exactly one JSON document to standard output; on failure it
-has the single key ``error``. Progress and messages go to standard error. NumPy and the engine
+has the single key ``error``, unless there is something to tell all the same: what ``get`` did
+find, the checks of ``doctor``. Progress and messages go to standard error. NumPy and the engine
 are imported when a verb runs, so that ``sutra --help`` answers at once.
 """
 
@@ -23,16 +29,43 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from sutra._version import __version__
 from sutra.cli.output import Failure, Output
 
 __all__ = ["main"]
 
-VERBS = ("demo", "platform", "build", "search", "info", "verify", "bench")
+# In the order of `sutra --help`. The module has the verb's name; those that are keywords, and a _.
+VERBS = (
+    "demo",
+    "create",
+    "info",
+    "stats",
+    "put",
+    "get",
+    "rm",
+    "search",
+    "link",
+    "unlink",
+    "links",
+    "related",
+    "import",
+    "export",
+    "snapshot",
+    "restore",
+    "verify",
+    "repair",
+    "compact",
+    "doctor",
+    "build",
+    "bench",
+    "platform",
+)
 
 EPILOG = """\
-exit codes: 0 done, 1 data or system error, 2 wrong usage, 3 verification failed, 130 interrupted
+a directory is a store of concepts, a file an index of vectors
+exit codes: 0 done, 1 data or system error, 2 wrong usage, 3 locked, 4 corrupt, 130 interrupted
 `sutra VERB --help` explains a verb; `--json` works on all of them.
 """
 
@@ -73,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not is_expected(exception):
             raise
         out.error(describe(exception), type(exception).__name__)
-        return 1
+        return exit_code(exception)
     return code
 
 
@@ -81,14 +114,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     parser = argparse.ArgumentParser(
         prog="sutra",
-        description="Embedded vector index: build, search, inspect and measure.",
+        description="Embedded vector search and a durable store of concepts.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sutra {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name in VERBS:
-        module = import_module(f"sutra.cli.{name}")
+        module = import_module(f"sutra.cli.{name}{'_' * iskeyword(name)}")
         summary, _, details = (module.__doc__ or "").partition("\n")
         verb = verbs.add_parser(
             name,
@@ -108,6 +141,15 @@ def is_expected(exception: Exception) -> bool:
 
     # ImportError: SUTRA_ISA names a tier that this machine cannot run
     return isinstance(exception, SutraError | OSError | MemoryError | ImportError)
+
+
+def exit_code(exception: Exception) -> int:
+    """Return the exit code for an error of the data or the system."""
+    from sutra.errors import CorruptError, LockedError
+
+    if isinstance(exception, LockedError):
+        return 3
+    return 4 if isinstance(exception, CorruptError) else 1
 
 
 def describe(exception: Exception) -> str:

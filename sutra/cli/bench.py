@@ -131,6 +131,7 @@ def prepare(args: argparse.Namespace) -> Task:
             m=args.m,
             ef_construction=args.ef_construction,
             quantization=args.quantization,
+            keep_originals=not args.no_originals,
         )
         started = time.perf_counter()
         with ProgressBar("building") as progress:

@@ -24,11 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="a file of vectors")
     parser.add_argument("output", metavar="OUTPUT", help="the index file to write")
     add_index_arguments(parser)
-    parser.add_argument(
-        "--no-originals",
-        action="store_true",
-        help="keep codes only: a smaller file, answers refined from 8-bit codes",
-    )
     parser.add_argument("--ids", metavar="FILE", help="ids of the rows")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")

@@ -1,8 +1,10 @@
-"""Try it on real word vectors: build, save, reopen, ask, measure.
+"""Try it on real word vectors: an index, a store, and a crash.
 
 Indexes the 16,000 GloVe word vectors that ship with the package in a temporary directory,
-reopens the file mapped, answers, and measures itself against an exact scan. Words or sums of
-words on the command line are answered too:
+reopens the file mapped, answers, and measures itself against an exact scan. Then it makes a
+durable store of the words, links each to its nearest, follows links, lets a process kill itself
+in the middle of a write, reopens the store, and looks for everything that was acknowledged: exit
+code 1 if anything is missing. Words or sums of words on the command line are answered too:
 
   sutra demo ocean guitar "paris - france + japan"
 """
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sutra.cli.bench import recall
+from sutra.cli.demo_store import die_and_reopen, fill, show_related
 from sutra.cli.output import (
     Failure,
     Output,
@@ -41,6 +44,7 @@ ANALOGIES = (
     "hockey - canada + brazil",
     "einstein - scientist + painter",
 )
+RELATED_WORD = "jazz"
 NEIGHBOURS = 7
 QUERIES = 1000
 EF = 64
@@ -84,9 +88,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
         with index:
             answers = answer(index, dictionary, asked, out)
             summary = measure(index, dictionary, timings)
-    show_summary(summary, out)
-    out.document({**answers, "summary": summary})
-    return 0
+            show_summary(summary, out)
+            place = Path(directory, "words")
+            store = fill(index, dictionary.words, dictionary.vectors, place, out)
+        related = show_related(place, asked[0].words[:1] if asked else [RELATED_WORD], out)
+        crash = die_and_reopen(place, out)
+    out.document(
+        {**answers, "summary": summary, "store": store, "related": related, "crash": crash}
+    )
+    return 0 if crash["whole"] and not crash["lost"] else 1
 
 
 def load_dictionary() -> Dictionary:

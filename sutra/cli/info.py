@@ -1,36 +1,70 @@
-"""Show what an index file holds.
+"""Show what a store or an index file is: a few lines.
 
-The file is opened mapped: nothing of the vectors is read.
+An index file is opened mapped: nothing of the vectors is read. A store is opened for reading,
+which works while another process writes to it. `sutra stats` has all the numbers.
 """
 
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from sutra.cli.output import Output, format_bytes, format_seconds
+from sutra.cli.stores import directory_bytes, is_store, open_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("index", metavar="INDEX", help="an index file")
+    parser.add_argument("source", metavar="DIR|INDEX", help="a store or an index file")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Print the statistics of an index."""
+    """Print what it is."""
+    if is_store(args.source):
+        document = store_info(args.source)
+        size = format_bytes(document["file_bytes"])
+    else:
+        document = index_info(args.source)
+        size = format_bytes(document["file_bytes"])
+    opened = format_seconds(document["open_seconds"])
+    out.heading(args.source)
+    shown = {name: value for name, value in document.items() if name not in HIDDEN}
+    out.pairs({document["type"]: f"{size}, opened in {opened}", **shown})
+    out.document(document)
+    return 0
+
+
+HIDDEN = ("type", "file_bytes", "open_seconds")
+
+
+def index_info(path: str) -> dict[str, Any]:
+    """Return what is to be said about an index."""
     from sutra import Index
 
     started = time.perf_counter()
-    with Index.open(args.index, resident="mapped") as index:
+    with Index.open(path, resident="mapped") as index:
         open_seconds = time.perf_counter() - started
         stats = dict(index.stats())
-    file_bytes = Path(args.index).stat().st_size
+    size = Path(path).stat().st_size
+    return {"type": "index", "file_bytes": size, "open_seconds": open_seconds, **stats}
 
-    out.heading(args.index)
-    out.pairs(
-        {
-            "file": f"{format_bytes(file_bytes)}, opened in {format_seconds(open_seconds)}",
-            **stats,
-        }
-    )
-    out.document({"file_bytes": file_bytes, "open_seconds": open_seconds, **stats})
-    return 0
+
+def store_info(path: str) -> dict[str, Any]:
+    """Return what is to be said about a store."""
+    started = time.perf_counter()
+    with open_store(path, resident="mapped") as store:
+        open_seconds = time.perf_counter() - started
+        stats, health = store.stats(), store.health()
+    names = (
+        "concepts", "vectors", "associations", "kinds", "pending", "dim", "metric", "quantization",
+        "keep_originals", "m", "ef_construction",
+    )  # fmt: skip
+    return {
+        "type": "store",
+        "file_bytes": directory_bytes(path),
+        "open_seconds": open_seconds,
+        **{name: stats[name] for name in names},
+        "last_write": stats["visible_lsn"],
+        "replayed": health["recovered"],
+        "detail": health["detail"],
+    }

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
 from sutra.cli.output import Failure
@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from sutra.results import Id
+
 __all__ = [
     "add_index_arguments",
+    "add_settings",
+    "as_matrix",
+    "load_npz",
+    "natural_int",
+    "pick_matrix",
     "positive_int",
     "read_ids",
+    "read_npy",
+    "read_store_ids",
     "read_text_vectors",
     "read_vectors",
 ]
@@ -38,8 +47,8 @@ def natural_int(text: str) -> int:
     return value
 
 
-def add_index_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how an index is built."""
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what an index, or that of a store, is like."""
     parser.add_argument(
         "--metric", choices=("cosine", "l2", "ip"), default="cosine", help="default: cosine"
     )
@@ -57,6 +66,16 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         "--quantization", choices=("u8", "u4", "none"), default="u8", help="default: u8"
     )
     parser.add_argument(
+        "--no-originals",
+        action="store_true",
+        help="keep codes only: smaller files, answers refined from 8-bit codes",
+    )
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how an index is built from a file of vectors."""
+    add_settings(parser)
+    parser.add_argument(
         "--key", metavar="NAME", help="array to take from an npz file that holds several"
     )
     parser.add_argument(
@@ -68,7 +87,9 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_vectors(path: str | Path, key: str | None = None) -> "npt.NDArray[Any]":
+def read_vectors(
+    path: str | Path, key: str | None = None, form: str | None = None
+) -> "npt.NDArray[Any]":
     """Read a two-dimensional array of vectors, mapped rather than loaded where possible.
 
     Parameters
@@ -77,6 +98,8 @@ def read_vectors(path: str | Path, key: str | None = None) -> "npt.NDArray[Any]"
         A ``.npy``, ``.npz``, ``.fvecs`` or ``.bvecs`` file.
     key : str, optional
         The array to take from an npz file; needed where it holds several matrices.
+    form : str, optional
+        What it is, whatever its name ends in.
 
     Returns
     -------
@@ -92,62 +115,82 @@ def read_vectors(path: str | Path, key: str | None = None) -> "npt.NDArray[Any]"
     """
     path = Path(path)
     readers = {
-        ".npy": lambda: read_npy(path),
-        ".npz": lambda: read_npz(path, key),
-        ".fvecs": lambda: read_vecs(path, "<f4"),
-        ".bvecs": lambda: read_vecs(path, "u1"),
+        "npy": lambda: read_npy(path, str(path)),
+        "npz": lambda: pick_matrix(load_npz(path, str(path), key), str(path), key),
+        "fvecs": lambda: read_vecs(path, "<f4"),
+        "bvecs": lambda: read_vecs(path, "u1"),
     }
-    reader = readers.get(path.suffix.lower())
+    reader = readers.get(form or path.suffix.lower().removeprefix("."))
     if reader is None:
-        raise Failure(f"{path}: expected a file ending in {', '.join(readers)}")
+        raise Failure(f"{path}: expected a file ending in .{', .'.join(readers)}")
     if path.stat().st_size == 0:
         raise Failure(f"{path}: the file is empty")
     vectors = reader()
-    if vectors.ndim == 1:
-        vectors = vectors[None, :]
-    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+    return as_matrix(vectors[None, :] if vectors.ndim == 1 else vectors, str(path))
+
+
+def as_matrix(array: "npt.NDArray[Any]", name: str) -> "npt.NDArray[Any]":
+    """Refuse what is no matrix of numbers."""
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise Failure(
-            f"{path}: expected numbers in two dimensions (rows, dim), "
-            f"got {vectors.dtype} of shape {vectors.shape}"
+            f"{name}: expected numbers in two dimensions (rows, dim), "
+            f"got {array.dtype} of shape {array.shape}"
         )
-    return vectors
-
-
-def read_npy(path: Path) -> "npt.NDArray[Any]":
-    """Map an npy file."""
-    import numpy as np
-
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise Failure(f"{path}: not a usable npy file: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise Failure(f"{path}: named npy, but holds something else")
     return array
 
 
-def read_npz(path: Path, key: str | None) -> "npt.NDArray[Any]":
-    """Load one array of an npz file."""
+def read_npy(source: Path | IO[bytes], name: str) -> "npt.NDArray[Any]":
+    """Read an array from an npy file; it is mapped where it has a path."""
     import numpy as np
 
+    mode: Literal["r"] | None = "r" if isinstance(source, Path) else None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise Failure(f"{path}: named npz, but holds something else")
-            arrays = {name: archive[name] for name in archive.files if key is None or name == key}
+        array: npt.NDArray[Any] = np.load(source, mmap_mode=mode, allow_pickle=False)
     except (ValueError, EOFError, BadZipFile) as error:
-        raise Failure(f"{path}: not a usable npz file: {error}") from error
-    if key is not None and key not in arrays:
-        raise Failure(f"{path}: no array named {key!r}")
-    matrices = {
-        name: array
-        for name, array in arrays.items()
-        if key is not None or (array.ndim == 2 and array.dtype.kind in "fiu")
-    }
-    if len(matrices) != 1:
-        found = ", ".join(matrices) or "none"
-        raise Failure(f"{path}: expected one matrix of vectors, found {found}; name it with --key")
-    return next(iter(matrices.values()))
+        raise Failure(f"{name}: not a usable npy file: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise Failure(f"{name}: named npy, but holds something else")
+    return array
+
+
+def load_npz(
+    source: Path | IO[bytes], name: str, only: str | None = None
+) -> "dict[str, npt.NDArray[Any]]":
+    """Load the arrays of an npz file, or the one that is named."""
+    import numpy as np
+
+    if isinstance(source, Path):
+        with source.open("rb") as stream:  # np.load would leave a damaged file open
+            return load_npz(stream, name, only)
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise Failure(f"{name}: named npz, but holds something else")
+            wanted = [member for member in archive.files if only in (None, member)]
+            return {member: archive[member] for member in wanted}
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise Failure(f"{name}: not a usable npz file: {error}") from error
+
+
+def pick_matrix(
+    arrays: "dict[str, npt.NDArray[Any]]", name: str, key: str | None
+) -> "npt.NDArray[Any]":
+    """Return the array that is named, or else the only matrix of numbers."""
+    if key is None:
+        matrices = [
+            other
+            for other, array in arrays.items()
+            if array.ndim == 2 and array.dtype.kind in "fiu"
+        ]
+        if len(matrices) != 1:
+            found = ", ".join(matrices) or "none"
+            raise Failure(
+                f"{name}: expected one matrix of vectors, found {found}; name it with --key"
+            )
+        key = matrices[0]
+    if key not in arrays:
+        raise Failure(f"{name}: no array named {key!r}")
+    return arrays[key]
 
 
 def read_vecs(path: Path, number: str) -> "npt.NDArray[Any]":
@@ -176,7 +219,7 @@ def read_ids(path: str | Path) -> "npt.NDArray[np.int64]":
 
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        ids = read_npy(path)
+        ids = read_npy(path, str(path))
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise Failure(
                 f"{path}: expected integers in one dimension, got {ids.dtype} of shape {ids.shape}"
@@ -194,6 +237,31 @@ def read_ids(path: str | Path) -> "npt.NDArray[np.int64]":
                     f"{path}: line {number}: expected an id, got {line.strip()!r}"
                 ) from None
     return np.array(values, dtype=np.int64)
+
+
+def read_store_ids(path: str | Path) -> "list[Id] | npt.NDArray[np.int64]":
+    """Read ids of a store: numbers from npy, or text with an id a line, either kind.
+
+    In text, digits are a number, JSON's quotes hold a text exactly, and any other line is a text.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        return read_ids(path)
+    ids: list[Id] = []
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            try:
+                if not text:
+                    raise ValueError("the line is empty")
+                text.encode()
+                if text.startswith('"'):
+                    ids.append(str(json.loads(text)))
+                else:
+                    ids.append(int(text) if text.isascii() and text.isdigit() else text)
+            except ValueError as error:
+                raise Failure(f"{path}: line {number}: expected an id: {error}") from None
+    return ids
 
 
 def read_text_vectors(lines: Iterable[str], source: str) -> "npt.NDArray[np.float32]":

@@ -20,6 +20,7 @@ __all__ = [
     "format_bytes",
     "format_count",
     "format_seconds",
+    "shortened",
 ]
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -33,7 +34,7 @@ class Failure(Exception):
     message : str
         What was expected and what came.
     code : int
-        The exit code: 1 for data and system, 2 for usage.
+        The exit code: 1 for data and system, 2 for usage, 4 for damage.
     """
 
     def __init__(self, message: str, code: int = 1) -> None:
@@ -52,6 +53,7 @@ class Output:
 
     def __init__(self, *, json_document: bool = False) -> None:
         self.json = json_document
+        self.documented = False
         self.coloured = not json_document and wants_colour(sys.stdout)
 
     def style(self, text: str, *names: str) -> str:
@@ -111,9 +113,14 @@ class Output:
             self.line(f"  {aligned(row)}")
 
     def document(self, value: object) -> None:
-        """Write the JSON document, if that is what was asked for."""
-        if self.json:
+        """Write the JSON document, if that is what was asked for; there is never a second one."""
+        if self.json and not self.documented:
+            self.documented = True
             print(json.dumps(plain(value), indent=2, allow_nan=False))
+
+    def note(self, text: str) -> None:
+        """Write a line to standard error that is no error."""
+        print(f"sutra: {text}", file=sys.stderr)
 
     def error(self, message: str, kind: str) -> None:
         """Write one line to standard error, and the document of a failure."""
@@ -127,8 +134,9 @@ class Output:
 class ProgressBar:
     """A bar with rate and time left on standard error; silent unless that is a terminal.
 
-    Call it with ``(done, total)``, and use it as a context manager so that the bar is gone
-    when the work is.
+    Call it with ``(done, total)``, or with ``(done, total, items)`` where progress is measured in
+    one thing (bytes of a file) and told in another; a total of 0 is then unknown, and there is no
+    bar. Use it as a context manager so that it is gone when the work is.
 
     Parameters
     ----------
@@ -155,29 +163,35 @@ class ProgressBar:
         if self.visible and self.drawn > -math.inf:
             print("\r\x1b[K", end="", file=self.stream, flush=True)
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, items: int | None = None) -> None:
         """Redraw, at most ten times a second."""
         now = time.monotonic()
-        if not self.visible or (now - self.drawn < 0.1 and done < total):
+        if not self.visible or (now - self.drawn < 0.1 and (done < total or not total)):
             return
         self.drawn = now
         columns = shutil.get_terminal_size().columns
         print(
-            f"\r{self.render(done, total, now - self.started, columns)}\x1b[K",
+            f"\r{self.render(done, total, now - self.started, columns, items)}\x1b[K",
             end="",
             file=self.stream,
             flush=True,
         )
 
-    def render(self, done: int, total: int, seconds: float, columns: int) -> str:
+    def render(
+        self, done: int, total: int, seconds: float, columns: int, items: int | None = None
+    ) -> str:
         """Return the line for this state, no longer than the terminal is wide."""
         share = min(done / total, 1.0) if total else 1.0
-        facts = f"{share:4.0%}  {format_count(done)} of {format_count(total)}"
+        if items is None:
+            facts = f"{share:4.0%}  {format_count(done)} of {format_count(total)}"
+        else:
+            facts = f"{share:4.0%}  {format_count(items)}" if total else format_count(items)
         if done and seconds > 0:
-            rate = done / seconds
-            facts += f"  {format_count(rate)}/s"
+            facts += f"  {format_count((done if items is None else items) / seconds)}/s"
             if done < total:
-                facts += f"  {format_seconds((total - done) / rate)} left"
+                facts += f"  {format_seconds((total - done) * seconds / done)} left"
+        if items is not None and not total:
+            return f"{self.label}  {facts}"[: columns - 1]
         width = max(0, min(32, columns - len(self.label) - len(facts) - 6))
         filled = round(share * width)
         bar = "█" * filled + "░" * (width - filled)
@@ -224,6 +238,20 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def shortened(value: object, width: int = 60) -> str:
+    """Return `value` on one line of at most `width` characters that a terminal shows as they are.
+
+    What a store holds came from somewhere: control characters in it must not reach a terminal.
+    """
+    if isinstance(value, bytes):
+        return f"{format_bytes(len(value))} of bytes"
+    text = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for char in " ".join(str(value)[: 4 * width].split())
+    )
+    return text if len(text) <= width else f"{text[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def format_value(value: object) -> str:

@@ -1,32 +1,39 @@
-"""Find the nearest vectors of an index.
+"""Find the nearest vectors of a store or an index file.
 
-The query is a file of vectors, a vector of the index named by its id, or standard input with
-one vector a line (a JSON array, or numbers separated by spaces or commas). Distances: lower is
-nearer.
+The query is a file of vectors, a stored vector named by its id, or standard input with one vector
+a line (a JSON array, or numbers separated by spaces or commas). Distances: lower is nearer.
+Scores, of a store: higher is better.
 """
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sutra.cli.inputs import positive_int, read_text_vectors, read_vectors
-from sutra.cli.output import Output, format_count, format_seconds
+from sutra.cli.inputs import positive_int
+from sutra.cli.output import Failure, Output, format_count, format_seconds, shortened
+from sutra.cli.records import content_document
+from sutra.cli.stores import (
+    add_id_options,
+    add_query_options,
+    content_cell,
+    is_store,
+    open_store,
+    parse_id,
+    read_query,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from sutra import Index
+    from sutra import Hits, Index, Store
+
+Results = list[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("index", metavar="INDEX", help="an index file")
-    query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--vector", metavar="FILE", help=".npy, .npz, .fvecs or .bvecs")
-    query.add_argument("--id", type=int, metavar="N", help="a vector of the index, by its id")
-    query.add_argument("--stdin", action="store_true", help="one vector a line")
-    parser.add_argument("--key", metavar="NAME", help="array to take from an npz file")
+    parser.add_argument("source", metavar="DIR|INDEX", help="a store or an index file")
+    add_query_options(parser, several=True)
     parser.add_argument("-k", type=positive_int, default=10, help="how many; default: 10")
     parser.add_argument(
         "--ef",
@@ -35,33 +42,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="candidates kept: more is slower and finds more",
     )
     parser.add_argument("--exact", action="store_true", help="compare with every vector")
+    add_id_options(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Search an index and print ids and distances."""
-    from sutra import Index
-
-    with Index.open(args.index) as index:
-        queries = read_queries(args, index)
-        started = time.perf_counter()
-        found = index.search(queries, args.k, ef=args.ef, exact=args.exact)
-        seconds = time.perf_counter() - started
-
-    results = []
-    for row_ids, row_distances in zip(found.ids, found.distances, strict=True):
-        kept = row_ids >= 0  # fewer than k were found where ids are -1
-        results.append({"ids": row_ids[kept].tolist(), "distances": row_distances[kept].tolist()})
-    rows = [
-        (query, rank, str(identifier), distance)
-        for query, result in enumerate(results)
-        for rank, (identifier, distance) in enumerate(
-            zip(result["ids"], result["distances"], strict=True), 1
-        )
-    ]
-    if len(results) == 1:
-        out.table(("rank", "id", "distance"), [row[1:] for row in rows])
+    """Search, and print ids, distances or scores, and contents."""
+    rows: list[tuple[object, ...]]
+    names: tuple[str, ...]
+    if is_store(args.source):
+        results, seconds = search_store(args)
+        names = ("id", "score", "content")
+        rows = [
+            (query, rank, shortened(hit["id"], 40), hit["score"], content_cell(hit))
+            for query, result in enumerate(results)
+            for rank, hit in enumerate(result["hits"], 1)
+        ]
     else:
-        out.table(("query", "rank", "id", "distance"), rows)
+        results, seconds = search_index(args)
+        names = ("id", "distance")
+        rows = [
+            (query, rank, str(identifier), distance)
+            for query, result in enumerate(results)
+            for rank, (identifier, distance) in enumerate(
+                zip(result["ids"], result["distances"], strict=True), 1
+            )
+        ]
+    if len(results) == 1:
+        out.table(("rank", *names), [row[1:] for row in rows])
+    else:
+        out.table(("query", "rank", *names), rows)
     queries_noun = "query" if len(results) == 1 else "queries"
     out.line(
         out.style(
@@ -72,11 +81,67 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def read_queries(args: argparse.Namespace, index: "Index") -> "npt.NDArray[Any]":
+def search_index(args: argparse.Namespace) -> tuple[Results, float]:
+    """Search an index file."""
+    from sutra import Index
+
+    with Index.open(args.source) as index:
+        queries = index_queries(args, index)
+        started = time.perf_counter()
+        found = index.search(queries, args.k, ef=args.ef, exact=args.exact)
+        seconds = time.perf_counter() - started
+    results = []
+    for row_ids, row_distances in zip(found.ids, found.distances, strict=True):
+        kept = row_ids >= 0  # fewer than k were found where ids are -1
+        results.append({"ids": row_ids[kept].tolist(), "distances": row_distances[kept].tolist()})
+    return results, seconds
+
+
+def index_queries(args: argparse.Namespace, index: "Index") -> "npt.NDArray[Any]":
     """Return the queries as a matrix."""
-    if args.stdin:
-        return read_text_vectors(sys.stdin, "standard input")
-    if args.id is not None:
-        vector: npt.NDArray[Any] = index.get(args.id)
-        return vector.reshape(1, -1)
-    return read_vectors(args.vector, args.key)
+    if args.id is None:
+        return read_query(args)
+    id = parse_id(args.id, args)
+    if isinstance(id, str):
+        raise Failure(f"--id {shortened(id)}: the ids of an index are numbers")
+    vector: npt.NDArray[Any] = index.get(id)
+    return vector.reshape(1, -1)
+
+
+def search_store(args: argparse.Namespace) -> tuple[Results, float]:
+    """Search a store."""
+    with open_store(args.source) as store:
+        queries = store_queries(args, store)
+        started = time.perf_counter()
+        found = store.search(queries, args.k, ef=args.ef, exact=args.exact)
+        seconds = time.perf_counter() - started
+        return [hits_document(hits) for hits in found], seconds
+
+
+def store_queries(args: argparse.Namespace, store: "Store") -> "npt.NDArray[Any]":
+    """Return the queries as a matrix."""
+    if args.id is None:
+        return read_query(args)
+    id = parse_id(args.id, args)
+    vector = store[id].vector
+    if vector is None:
+        raise Failure(f"{args.source}: {id!r} has no vector to search with; see `sutra related`")
+    return vector.reshape(1, -1)
+
+
+def hits_document(hits: "Hits") -> dict[str, Any]:
+    """Return what one query found."""
+    return {
+        "ids": hits.ids.tolist(),
+        "distances": hits.distances.tolist(),
+        "hits": [
+            {
+                "id": hit.id,
+                "distance": hit.distance,
+                "score": hit.score,
+                "metadata": hit.metadata,
+                **content_document(hit.content),
+            }
+            for hit in hits
+        ],
+    }

@@ -20,6 +20,9 @@ BUILTINS = {
     errors.FormatVersionError: OSError,
     errors.CapacityError: OSError,
     errors.ConfigError: ValueError,
+    errors.LockedError: OSError,
+    errors.ReadOnlyError: PermissionError,
+    errors.DurabilityError: OSError,
 }
 
 # The numbers of csrc/base/status.h: they never change their meaning.
@@ -37,10 +40,14 @@ STATUSES = {
     -31: BufferError,
     -32: errors.SutraError,
     -33: errors.ClosedError,
+    -34: errors.LockedError,
+    -35: errors.ReadOnlyError,
+    -36: errors.DurabilityError,
     -40: errors.CorruptError,
     -41: errors.FormatVersionError,
     -42: errors.CorruptError,
     -43: errors.CorruptError,
+    -44: errors.CorruptError,
     -50: errors.CorruptError,
     -51: errors.CorruptError,
     -52: errors.CorruptError,
@@ -77,6 +84,10 @@ def test_each_error_is_a_sutra_error_and_a_builtin(kind):
         errors.InvalidVectorError("m", row=4),
         errors.DuplicateIdError("m", id=2**62),
         errors.NotFoundError("m", id=7),
+        errors.NotFoundError("m", id="seven"),
+        errors.LockedError("m", holder="process 12"),
+        errors.ReadOnlyError("m"),
+        errors.DurabilityError("m"),
         errors.CorruptError("m", path="/a/b", offset=65536),
         errors.FormatVersionError("m", path="/a/b", version=9),
         errors.CapacityError("m"),
@@ -95,6 +106,7 @@ def test_attributes_default_to_none():
     assert errors.InvalidVectorError("m").row is None
     assert errors.DuplicateIdError("m").id is None
     assert errors.NotFoundError("m").id is None
+    assert errors.LockedError("m").holder is None
     assert errors.CorruptError("m").path is None
     assert errors.CorruptError("m").offset is None
     assert errors.FormatVersionError("m").version is None

@@ -1,4 +1,4 @@
-"""csrc/index/FORMAT.md says what csrc/index/format.h says, and its example is a real file."""
+"""What FORMAT.md of the index and of the store say is what the headers say; examples are real."""
 
 import gzip
 import re
@@ -16,10 +16,13 @@ CONSTANTS = {
 }
 WIDTHS = {"u32": 4, "u64": 8}
 
+STORE = ROOT / "csrc/store"
+SEALED = (STORE / "FORMAT-sealed.part.md").read_text(encoding="utf-8")
 
-def table(heading, after=0):
+
+def table(heading, text=TEXT):
     """The rows of the first table below a heading."""
-    lines = TEXT[TEXT.index(f"\n{heading}\n") :].splitlines()[2:]
+    lines = text[text.index(f"{heading}\n") :].splitlines()[1:]
     start = next(n for n, line in enumerate(lines) if line.startswith("|"))
     rows = []
     for line in lines[start + 2 :]:
@@ -151,3 +154,83 @@ def test_example():
         width = 8 if int(offset) in (16, 24, 56, 64, 264, 272) else 4
         found = int.from_bytes(data[int(offset) : int(offset) + width], "little")
         assert found == number, meaning
+
+
+@pytest.mark.parametrize(
+    ("heading", "header", "prefix", "size"),
+    [
+        ("# The identity file", "manifest", "SUTRA_IDENTITY_AT_", "SUTRA_IDENTITY_FILE_BYTES"),
+        ("# Manifests", "manifest", "SUTRA_MANIFEST_AT_", None),
+        ("An entry of `FILES`:", "manifest", "SUTRA_MANIFEST_FILE_", "SUTRA_MANIFEST_FILE_SIZE"),
+        ("The header:", "segment", "SUTRA_SEGMENT_HEADER_", "SUTRA_SEGMENT_HEADER_BYTES"),
+        (
+            "An entry of the section table:",
+            "segment",
+            "SUTRA_SEGMENT_ENTRY_",
+            "SUTRA_SEGMENT_ENTRY_SIZE",
+        ),
+    ],
+)
+def test_sealed_fields(heading, header, prefix, size):
+    text = (STORE / f"{header}_format.h").read_text(encoding="utf-8")
+    expected = {
+        name: (int(offset), WIDTHS.get(width) or int(width.split()[0]), each)
+        for name, offset, width, each in re.findall(
+            rf"\b{prefix}(\w+) = (\d+),\s*/\* (u32|u64|\d+ bytes)( each)?\b", text
+        )
+    }
+    assert len(expected) == len(re.findall(rf"\b{prefix}\w+ = ", text)) > 2
+    documented = {}
+    end = 0
+    for offset, width, name, _ in table(heading, SEALED)[0]:
+        if not name:  # what no constant is needed for
+            continue
+        assert int(offset) >= end, name
+        number, each = re.fullmatch(r"(\d+)( each)?", width).groups()
+        documented[name] = (int(offset), int(number), each or "")
+        end = int(offset) + int(number)
+    assert documented == expected
+    if size is not None:
+        assert end == int(re.search(rf"#define {size} (\d+)u", text)[1])
+
+
+def test_sealed_forms():
+    enumeration = re.search(
+        r"enum sutra_section_form \{(.+?)\};", (STORE / "segment.h").read_text("utf-8"), re.S
+    )[1]
+    expected = dict(re.findall(r"SUTRA_SECTION_(\w+) = (\d+),", enumeration))
+    text = SEALED[SEALED.index("| form | name |") :]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text[: text.index("\n\n")], re.M)
+    assert {name: form for form, name in rows} == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "sentence"),
+    [
+        ("store/segment.h", "SUTRA_SEGMENT_VERSION", "| 8 | 4 | `VERSION` | {} |"),
+        ("store/segment.h", "SUTRA_SEGMENT_SECTIONS", "entries in the section table, at most {} |"),
+        ("store/segment.h", "SUTRA_SEGMENT_SECTIONS", "`SECTION_COUNT` is at most {}"),
+        ("store/segment.h", "SUTRA_SEGMENT_BLOCK", "divided into blocks of {} bytes"),
+        ("store/segment.h", "SUTRA_SEGMENT_BLOCK", "if it has less than {} bytes of its own"),
+        ("store/segment.h", "SUTRA_IDENTITY_BYTES", "| 16 | {} | `IDENTITY` |"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_HEADER_BYTES", "| header | {} |"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_ALIGNMENT", "begin at a multiple of {}, others"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_ALIGNMENT", "4 *c* rounded up to {}, + *c* *r*"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_CHECKSUM_BYTES", "checksums | {} for each block"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_KIND_MAX", "| 1 to {}: the part"),
+        ("store/segment_format.h", "SUTRA_SEGMENT_MAGIC", "`MAGIC` | `{}` |"),
+        ("store/manifest_format.h", "SUTRA_MANIFEST_MAGIC", "`MAGIC` | `{}` |"),
+        ("store/manifest_format.h", "SUTRA_MANIFEST_FILE_SIZE", "| 640 | {} each | `FILES` |"),
+        ("store/manifest_format.h", "SUTRA_STORE_MAGIC", "`MAGIC` | `{}` |"),
+        ("store/manifest_format.h", "SUTRA_IDENTITY_FILE_BYTES", "`SUTRA`, {} bytes"),
+        ("store/manifest.h", "SUTRA_STORE_VERSION", "| 8 | 4 | `VERSION` | {} |"),
+        ("store/manifest.h", "SUTRA_MANIFEST_FILES_MAX", "`FILE_COUNT` is at most {} and"),
+        ("store/manifest.h", "SUTRA_MANIFEST_STATE_WORDS", "`STATE` | {} words of 8 bytes"),
+        ("vectors/part.h", "SUTRA_PART_KINDS", "the store's own from {} on"),
+    ],
+)
+def test_sealed_limits(header, name, sentence):
+    text = (ROOT / "csrc" / header).read_text(encoding="utf-8")
+    value = re.search(rf'\b{name} (?:= )?"?(\w+?)u?"?(?:,| |$)', text, re.M)
+    shown = f"{int(value[1]):,}" if value[1].isdigit() else value[1]
+    assert sentence.format(shown) in " ".join(SEALED.split()), value[0]

@@ -13,7 +13,7 @@ PACKAGE = Path(sutra.__file__).parent
 
 # Standard-library modules that `import sutra` may load on top of NumPy.
 ALLOWED = {
-    "__future__", "_opcode", "ast", "atexit", "collections", "contextlib", "copyreg",
+    "__future__", "_opcode", "ast", "atexit", "collections", "contextlib", "copy", "copyreg",
     "dataclasses", "enum", "errno", "functools", "importlib", "inspect", "io", "keyword",
     "linecache", "numbers", "opcode", "operator", "os", "pathlib", "posixpath", "re", "reprlib",
     "stat", "struct", "sys", "threading", "time", "tokenize", "types", "typing", "warnings",

@@ -1,0 +1,277 @@
+"""Reading a store: concepts by id, in order, and by their vectors."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from sutra._arrays import check_count
+from sutra._concept import Concept
+from sutra._ops import Ids
+from sutra._reading import (
+    COUNT_MAX,
+    K_MAX,
+    NO_SLOT,
+    Floats,
+    Uint32s,
+    as_queries,
+    scanned,
+    steps,
+)
+from sutra._view import ViewCore
+from sutra._writing import GivenIds
+from sutra.errors import ConfigError, NotFoundError
+from sutra.hits import Hits
+from sutra.results import Id, Path
+
+
+class Reader(ABC):
+    """The reading half of a store. Not made directly: `Store` and `ReadView` are readers.
+
+    Every call sees one state of the store, whole. Nothing here writes, not even when a concept
+    was last accessed.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _view(self) -> ViewCore:
+        """Return the state to look at."""
+
+    @abstractmethod
+    def _cores(self) -> int:
+        """Return how many threads a search may use."""
+
+    def _hits(
+        self,
+        view: ViewCore,
+        ids: npt.NDArray[Any],
+        distances: Floats,
+        scores: Floats,
+        slots: Uint32s,
+        concepts: Uint32s,
+        paths: list[Path] | None = None,
+    ) -> Hits:
+        read_all = functools.partial(view.read_contents, slots, concepts)
+        return Hits(ids, distances, scores, paths, read_all)
+
+    def __len__(self) -> int:
+        return len(self._view())
+
+    def __contains__(self, id: object) -> bool:
+        view = self._view()
+        if isinstance(id, (bool, np.ndarray)):
+            return False
+        if not isinstance(id, str) and not hasattr(id, "__index__"):
+            return False
+        try:
+            slots, _ = view.find(Ids(id))
+        except ConfigError:  # a number or a text that no concept can have
+            return False
+        return bool(slots[0] != NO_SLOT)
+
+    def __getitem__(self, id: Id) -> Concept:
+        """Return a concept, its vector included.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such id: a KeyError.
+        TypeError, ConfigError
+            If it is no id.
+        ClosedError
+            If the store is closed or the view has ended.
+        """
+        if not isinstance(id, str) and not hasattr(id, "__index__"):
+            raise TypeError(f"expected an id, int or str, not {type(id).__name__}")
+        (concept,) = self.get(id, vectors=True)
+        if concept is None:
+            raise NotFoundError(f"no concept has the id {id!r}", id=id)
+        return concept
+
+    def __iter__(self) -> Iterator[Id]:
+        """Go through the ids in the order they were first added, at the state of the start."""
+        view = self._view()
+        return (id for _, concepts in steps(view) for id in view.ids_of(concepts).tolist())
+
+    def get(self, ids: GivenIds, *, vectors: bool = False) -> list[Concept | None]:
+        """Return concepts in the order they are asked for.
+
+        Parameters
+        ----------
+        ids : int, str, or (n,) sequence of them
+            A single id gives a list of one.
+        vectors : bool
+            Also read the vectors, as they were given, for any metric; decoded from the codes
+            where originals are not kept.
+
+        Returns
+        -------
+        list of Concept or None
+            None for an id that is not there.
+
+        Raises
+        ------
+        TypeError, ConfigError
+            If something is no id.
+        ClosedError
+            If the store is closed or the view has ended.
+        CorruptError
+            If the files are damaged.
+
+        Notes
+        -----
+        O(1) an id. The GIL is released while ids are looked up and contents come from the disk.
+        """
+        view = self._view()
+        return view.read(*view.find(Ids(ids)), vectors)
+
+    def records(self, ids: GivenIds) -> npt.NDArray[Any]:
+        """Return what the store keeps about concepts, as one array: the fast way to many.
+
+        Parameters
+        ----------
+        ids : int, str, or (n,) sequence of them
+            An array of int64 is fastest.
+
+        Returns
+        -------
+        (n,) structured array
+            Fields ``found``, ``reference_count``, ``created``, ``accessed`` (datetime64[ns]),
+            ``strength``, ``confidence``; zeros where ``found`` is False.
+
+        Raises
+        ------
+        TypeError, ConfigError, ClosedError
+            As for `get`.
+
+        Notes
+        -----
+        The GIL is released.
+        """
+        return self._view().records(Ids(ids))
+
+    def scan(self, start: int = 0, limit: int | None = None) -> Iterator[Concept]:
+        """Go through the concepts in the order their ids were first added.
+
+        Parameters
+        ----------
+        start : int
+            How many to pass over.
+        limit : int, optional
+            How many to give at most. Default: all.
+
+        Returns
+        -------
+        iterator of Concept
+            Without vectors. It sees the state at the time of the call.
+
+        Raises
+        ------
+        TypeError, ConfigError, ClosedError
+            At the call.
+        """
+        first = check_count(start, "start", 0, 2**63 - 1)
+        most = 2**63 - 1 if limit is None else check_count(limit, "limit", 0, 2**63 - 1)
+        return scanned(self._view(), first, most)
+
+    @overload
+    def search(
+        self,
+        query: Sequence[float],
+        k: int = ...,
+        *,
+        ef: int | None = ...,
+        exact: bool = ...,
+        threads: int = ...,
+    ) -> Hits: ...
+    @overload
+    def search(
+        self,
+        query: Sequence[Sequence[float]],
+        k: int = ...,
+        *,
+        ef: int | None = ...,
+        exact: bool = ...,
+        threads: int = ...,
+    ) -> list[Hits]: ...
+    @overload
+    def search(
+        self,
+        query: npt.ArrayLike,
+        k: int = ...,
+        *,
+        ef: int | None = ...,
+        exact: bool = ...,
+        threads: int = ...,
+    ) -> Any: ...
+    def search(
+        self,
+        query: npt.ArrayLike,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        exact: bool = False,
+        threads: int = 0,
+    ) -> Any:
+        """Find the concepts with the nearest vectors.
+
+        Parameters
+        ----------
+        query : (dim,) or (q, dim) array-like of float16, float32, float64 or integers
+            One vector, or several.
+        k : int
+            How many, 1 to 1,048,576.
+        ef : int, optional
+            Width of the graph walk: wider finds more of the true nearest, slower. Default
+            ``max(k, 64)``.
+        exact : bool
+            Compare with every vector instead of walking.
+        threads : int
+            For several queries at once. 0 means all cores this process may use. One query runs
+            on one thread.
+
+        Returns
+        -------
+        Hits, or list of Hits
+            For one vector, or for several: best first, fewer than k if there are fewer.
+
+        Raises
+        ------
+        DimensionError, DTypeError
+            If shape or element type do not fit.
+        InvalidVectorError
+            If a query (`row`) holds NaN or infinity, or its square is no float32.
+        ConfigError
+            If `k`, `ef` or `threads` is out of range.
+        ClosedError, MemoryError
+            If the store is closed or the view has ended; there is no room.
+
+        Notes
+        -----
+        Sees every write that was acknowledged before the call: what is not yet linked into the
+        graph is scanned. The GIL is released. Any number of searches run side by side, also
+        beside writers.
+        """
+        view = self._view()
+        width = check_count(k, "k", 1, K_MAX)
+        wanted = 0 if ef is None else check_count(ef, "ef", 1, COUNT_MAX)
+        workers = check_count(threads, "threads", 0, 1024)
+        rows = as_queries(query, view.dim)
+        single = rows.ndim == 1
+        if not view.dim:
+            none = np.empty(0, dtype=np.float32)
+            empty = [Hits(none.astype(np.int64), none, none, None, None, ([], []))]
+            return empty[0] if single else empty * len(rows)
+        if single:
+            rows = rows[None]
+        elif not workers:
+            workers = self._cores()
+        found = view.search(rows, width, wanted, exact, max(workers, 1))
+        hits = [self._hits(view, *one) for one in found]
+        return hits[0] if single else hits
