@@ -87,13 +87,17 @@ void sutra_stream_state(const struct sutra_index *index, bool with_graph, uint64
 /* Change words so that they load without the graph, as when its parts are damaged: every row is
  * pending. */
 void sutra_stream_forget_graph(uint64_t *words);
-/* Hot (in memory): with SUTRA_RESIDENT_ARENA all that a walk reads, with _MAPPED the tables of
- * upper nodes alone, with _AUTO as ARENA if that fits in half of the free memory. Rows beyond what
- * the graph holds are pending again. Nothing is trusted: counts are checked against each other,
- * tables as at sutra_index_open (SUTRA_E_CORRUPT with fault.what); labels may be any number. */
+/* Hot (in memory): with SUTRA_RESIDENT_ARENA all that a walk reads, otherwise the tables of upper
+ * nodes alone; after _AUTO, sutra_stream_make_resident does the rest. Rows beyond what the graph
+ * holds are pending again. Nothing is trusted: counts are checked against each other, tables as at
+ * sutra_index_open (SUTRA_E_CORRUPT with fault.what); labels may be any number. */
 int sutra_stream_load(const struct sutra_kernels *kernels, const uint64_t *words, int resident,
                       const struct sutra_part_source *source, struct sutra_index **index_out,
                       struct sutra_fault *fault_out);
+/* Copy what a walk reads of a loaded index into huge-page memory, if that fits in half of what is
+ * free and originals are kept; else, and a second time, nothing happens. One thread's at a time
+ * with _link; searches and the writer go on. SUTRA_E_NO_MEMORY: everything is as it was. */
+int sutra_stream_make_resident(struct sutra_index *index);
 /* Structure, lifetimes (no death before a birth, as many dead as were counted), finite floats when
  * deep. Beside searches only. SUTRA_E_GRAPH_*, SUTRA_E_CORRUPT with fault.what and row. */
 int sutra_stream_verify(struct sutra_index *index, bool deep, struct sutra_fault *fault_out);

@@ -11,7 +11,6 @@
 
 #include "format.h"
 #include "stream.h"
-#include "../base/platform.h"
 #include "../quant/rotation.h"
 
 enum {
@@ -193,34 +192,6 @@ static int check_words(const uint64_t *words, const struct sutra_index_options *
     return SUTRA_OK;
 }
 
-/* Bytes that belong into memory: all that a walk reads. */
-static uint64_t hot_bytes(const struct sutra_index *index, const uint64_t *words)
-{
-    const struct sutra_index_options *options = &index->options;
-    const uint64_t rows = words[WORD_ROWS], linked = words[WORD_LINKED];
-    const bool coded = words[WORD_FITTED] > 0;
-    uint64_t bytes = linked * index->graph.slots * sizeof(uint32_t);
-    bytes += rows * (sizeof(int64_t) + 2 * sizeof(uint64_t));
-    if (coded) {
-        const uint64_t planes =
-            options->quantization == SUTRA_QUANT_U8 && !options->keep_originals ? 2 : 1;
-        bytes += (options->keep_originals ? linked : rows) *
-                 (planes * index->quantizer.row_bytes + SUTRA_CORRECTION_FLOATS * sizeof(float));
-    } else {
-        bytes += rows * index->original_stride * sizeof(float);
-    }
-    return bytes;
-}
-
-static bool is_hot(const struct sutra_index *index, const uint64_t *words, int resident)
-{
-    if (resident != SUTRA_RESIDENT_AUTO)
-        return resident == SUTRA_RESIDENT_ARENA;
-    struct sutra_platform platform;
-    sutra_platform_read(&platform);
-    return hot_bytes(index, words) <= platform.memory_available_bytes / 2;
-}
-
 static int load_plane(const struct stream_load *load, uint32_t kind, size_t row_bytes, size_t rows,
                       bool hot, int huge_pages, struct sutra_plane *plane_out)
 {
@@ -369,7 +340,7 @@ int sutra_stream_load(const struct sutra_kernels *kernels, const uint64_t *words
     if (status != SUTRA_OK)
         return status;
     status = check_words(words, &options, fault_out);
-    load.hot = status == SUTRA_OK && is_hot(load.index, words, resident);
+    load.hot = resident == SUTRA_RESIDENT_ARENA;
     if (status == SUTRA_OK)
         status = load_graph(&load);
     if (status == SUTRA_OK)

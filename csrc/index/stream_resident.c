@@ -1,9 +1,8 @@
-/* Residency "auto" of a streamed index: opened mapped, it answers at once; later what a walk reads is
- * copied into huge-page memory of its own.
+/* Residency "auto" of a streamed index: opened mapped, it answers at once; later what a walk reads
+ * is copied into huge-page memory of its own.
  *
- * The planes concerned are changed by the linker alone, which is the caller, so the copy needs no lock;
- * putting it in place takes a moment of the locks.
- * SPDX-License-Identifier: Apache-2.0
+ * The planes concerned are changed by the linker alone, which is the caller, so the copy needs no
+ * lock; putting it in place takes a moment of the locks. SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 
@@ -30,7 +29,7 @@ static uint64_t list_hot(struct sutra_index *index, struct hot *hot)
     uint64_t bytes = 0;
     for (unsigned p = 0; p < HOT_PLANES; p++) {
         hot[p].copy = (struct sutra_plane){0};
-        if (!hot[p].plane->base || !hot[p].plane->arena.mapped_bytes)
+        if (!hot[p].plane->base)
             hot[p].plane = NULL;
         else
             bytes += (uint64_t)index->graph.count * hot[p].plane->row_bytes;
@@ -69,17 +68,17 @@ int sutra_stream_make_resident(struct sutra_index *index)
     struct hot hot[HOT_PLANES];
     struct sutra_platform platform;
     /* Without originals the writer encodes what it appends. */
-    if (!index->options.keep_originals)
+    if (!index->options.keep_originals || index->arena || index->graph.count == 0)
         return SUTRA_OK;
     const uint64_t bytes = list_hot(index, hot);
     sutra_platform_read(&platform);
-    if (bytes == 0 || bytes > platform.memory_available_bytes / 2)
+    if (bytes > platform.memory_available_bytes / 2)
         return SUTRA_OK;
     int status = SUTRA_OK;
     for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
         if (hot[p].plane)
-            status = sutra_plane_copy(hot[p].plane, index->graph.count, SUTRA_HUGE_ADVISE,
-                                      &hot[p].copy);
+            status =
+                sutra_plane_copy(hot[p].plane, index->graph.count, SUTRA_HUGE_ADVISE, &hot[p].copy);
     }
     if (status == SUTRA_OK)
         status = put_in_place(index, hot);

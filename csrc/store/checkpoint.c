@@ -361,6 +361,15 @@ static bool too_many_deltas(const struct sutra_store *store)
     return manifest->file_count >= SEGMENTS_MAX || deltas > manifest->files[0].bytes + (4u << 20);
 }
 
+uint64_t sutra_store_unsaved_rows(const struct sutra_store *store)
+{
+    const struct sutra_state *state = sutra_store_state(store);
+    if (!state->index)
+        return 0;
+    return sutra_stream_rows(state->index) - sutra_stream_pending(state->index) -
+           store->sealed_graph_rows;
+}
+
 /* The graph changes all over with every row linked, so it is saved when it has grown by an eighth;
  * rows linked since are pending again after a restart. */
 static bool graph_due(const struct sutra_store *store)
@@ -368,8 +377,8 @@ static bool graph_due(const struct sutra_store *store)
     const struct sutra_state *state = sutra_store_state(store);
     if (!state->index || !store->index_options.keep_originals)
         return true;
-    const uint64_t linked = sutra_stream_rows(state->index) - sutra_stream_pending(state->index);
-    const uint64_t since = linked - store->sealed_graph_rows;
+    const uint64_t since = sutra_store_unsaved_rows(store);
+    const uint64_t linked = store->sealed_graph_rows + since;
     return since >= linked / 8 && since >= store->options.flush_threshold;
 }
 

@@ -15,7 +15,7 @@
 #define FEW_ROWS 64u
 #define PATIENCE_MAX 8u
 #define MARKER_AFTER_NS ((int64_t)1000000000)
-#define FOLD_ROWS_MIN ((size_t)1 << 16)
+#define FOLD_ROWS_MIN ((size_t)1 << 18)
 
 static int64_t now_ns(void)
 {
@@ -64,7 +64,7 @@ int sutra_store_link_step(struct sutra_store *store, size_t rows, size_t *linked
 bool sutra_store_fold_due(const struct sutra_associations *associations)
 {
     const size_t delta = sutra_associations_delta_rows(associations);
-    return delta >= FOLD_ROWS_MIN && delta >= sutra_associations_count(associations) / 4;
+    return delta >= FOLD_ROWS_MIN && delta >= sutra_associations_count(associations) / 3;
 }
 
 static int fold(struct sutra_store *store)
@@ -221,9 +221,20 @@ static void work(struct sutra_store *store, struct waiting *waiting)
         waiting->patience = 1;
 }
 
+/* What was opened mapped to answer at once is copied into memory now. */
+static void make_resident(struct sutra_store *store)
+{
+    pthread_mutex_lock(&store->maintenance);
+    struct sutra_state *state = sutra_store_state(store);
+    if (state && state->index && store->options.resident == SUTRA_RESIDENT_AUTO)
+        (void)sutra_stream_make_resident(state->index);
+    pthread_mutex_unlock(&store->maintenance);
+}
+
 static void *run(void *argument)
 {
     struct sutra_store *store = argument;
+    make_resident(store);
     struct waiting waiting = {.patience = 1, .marker_lsn = store->applied_lsn};
     pthread_mutex_lock(&store->commit);
     while (!__atomic_load_n(&store->stop, __ATOMIC_ACQUIRE)) {

@@ -15,6 +15,8 @@
 #define DEFAULT_LOG_BYTES ((uint64_t)64 << 20)
 /* A log shorter than this is not worth a checkpoint at close: replaying it takes milliseconds. */
 #define CLOSE_LOG_BYTES ((uint64_t)1 << 20)
+/* So many linked rows that are not saved would have to be linked again. */
+#define CLOSE_GRAPH_ROWS SUTRA_FLAT_ROWS
 #define HOLDER_BYTES_MAX 256u
 /* A reader that finds files gone has been overtaken by a checkpoint. */
 #define READER_TRIES 10u
@@ -185,7 +187,8 @@ static bool is_unfinished(const struct sutra_directory *directory)
 }
 
 /* Decide what the directory is and what to do. *make_out: a new store. */
-static int look(struct sutra_store *store, bool *make_out, struct sutra_fault *fault)
+static int look(struct sutra_store *store, bool *make_out, char *file_out,
+                struct sutra_fault *fault)
 {
     struct sutra_directory directory;
     int status = sutra_directory_read(store->io, store->path, &directory);
@@ -205,6 +208,7 @@ static int look(struct sutra_store *store, bool *make_out, struct sutra_fault *f
     } else if (!unfinished && store->options.mode != SUTRA_STORE_WRITE) {
         *fault = SUTRA_FAULT_NONE;
         fault->what = "identity file missing";
+        memcpy(file_out, SUTRA_IDENTITY_NAME, sizeof SUTRA_IDENTITY_NAME);
         status = SUTRA_E_CORRUPT;
     } else {
         *make_out = true;
@@ -216,7 +220,7 @@ static int look(struct sutra_store *store, bool *make_out, struct sutra_fault *f
 static int open_for_reading(struct sutra_store *store, char *file_out, struct sutra_fault *fault)
 {
     bool make;
-    int status = look(store, &make, fault);
+    int status = look(store, &make, file_out, fault);
     if (status != SUTRA_OK)
         return status;
     for (unsigned tries = 0; tries < READER_TRIES; tries++) {
@@ -237,11 +241,11 @@ static int open_for_writing(struct sutra_store *store, char *file_out, struct su
         status = SUTRA_OK;
     bool make = false;
     if (status == SUTRA_OK)
-        status = look(store, &make, fault);
+        status = look(store, &make, file_out, fault);
     if (status == SUTRA_OK)
         status = take_lock(store);
     if (status == SUTRA_OK) /* another writer may have made it meanwhile */
-        status = look(store, &make, fault);
+        status = look(store, &make, file_out, fault);
     if (status == SUTRA_OK && make) {
         status = sutra_directory_remove_store(io, store->path);
         if (status == SUTRA_OK) {
@@ -369,7 +373,8 @@ static bool worth_a_checkpoint(struct sutra_store *store)
 {
     if (!store->io || store->read_only || __atomic_load_n(&store->failed, __ATOMIC_ACQUIRE))
         return false;
-    return sutra_store_log_bytes(store) >= CLOSE_LOG_BYTES;
+    return sutra_store_log_bytes(store) >= CLOSE_LOG_BYTES ||
+           sutra_store_unsaved_rows(store) >= CLOSE_GRAPH_ROWS;
 }
 
 /* No call starts from here on, and those that hold a lock have ended. */

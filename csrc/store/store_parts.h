@@ -262,6 +262,8 @@ int sutra_store_forget_previous(struct sutra_store *store);
 /* Remove files that no kept manifest names. */
 void sutra_store_clean(struct sutra_store *store);
 uint64_t sutra_store_log_bytes(struct sutra_store *store);
+/* Linked rows that the graph on disk does not have. The maintenance lock is held. */
+uint64_t sutra_store_unsaved_rows(const struct sutra_store *store);
 
 /* ---- maintain.c */
 

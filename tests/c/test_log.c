@@ -50,25 +50,19 @@ static void names(void)
 
 /* ---- bytes */
 
-/* The text of FORMAT.md, or of the part that is to go into it; "" if neither is there. */
+/* The text of FORMAT.md; "" if it is not there. */
 static void read_format(char *text, size_t room)
 {
-    static const char *const names[] = {"FORMAT.md", "FORMAT-log.part.md"};
+    char path[1024];
+    const char *slash = strrchr(__FILE__, '/');
+    const int folder = slash == NULL ? 0 : (int)(slash - __FILE__ + 1);
+    (void)snprintf(path, sizeof path, "%.*s../../csrc/store/FORMAT.md", folder, __FILE__);
+    FILE *file = fopen(path, "rb");
     text[0] = '\0';
-    for (size_t i = 0; i < 2; i++) {
-        char path[1024];
-        const char *slash = strrchr(__FILE__, '/');
-        const int folder = slash == NULL ? 0 : (int)(slash - __FILE__ + 1);
-        (void)snprintf(path, sizeof path, "%.*s../../csrc/store/%s", folder, __FILE__, names[i]);
-        FILE *file = fopen(path, "rb");
-        if (file == NULL)
-            continue;
-        const size_t bytes = fread(text, 1, room - 1, file);
-        text[bytes] = '\0';
-        (void)fclose(file);
-        if (strstr(text, SUTRA_LOG_MAGIC) != NULL)
-            return;
-    }
+    if (file == NULL)
+        return;
+    text[fread(text, 1, room - 1, file)] = '\0';
+    (void)fclose(file);
 }
 
 /* The example of FORMAT.md is what is written, to the byte. */

@@ -69,6 +69,8 @@ static void changes_add_up(void)
             save(&saved, index, true);
             struct sutra_index *copy;
             REQUIRE(load(&saved, residents[round % 3], &copy, &fault) == SUTRA_OK);
+            if (residents[round % 3] == SUTRA_RESIDENT_AUTO)
+                CHECK_EQ(sutra_stream_make_resident(copy), SUTRA_OK);
             CHECK_EQ(sutra_stream_rows(copy), sutra_stream_rows(index));
             CHECK_EQ(sutra_stream_pending(copy), sutra_stream_pending(index));
             CHECK_EQ(sutra_stream_dead(copy), sutra_stream_dead(index));

@@ -17,7 +17,7 @@ CONSTANTS = {
 WIDTHS = {"u32": 4, "u64": 8}
 
 STORE = ROOT / "csrc/store"
-SEALED = (STORE / "FORMAT-sealed.part.md").read_text(encoding="utf-8")
+SEALED = (STORE / "FORMAT.md").read_text(encoding="utf-8")
 
 
 def table(heading, text=TEXT):
