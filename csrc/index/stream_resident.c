@@ -2,7 +2,8 @@
  * is copied into huge-page memory of its own.
  *
  * The planes concerned are changed by the linker alone, which is the caller, so the copy needs no
- * lock; putting it in place takes a moment of the locks. SPDX-License-Identifier: Apache-2.0
+ * lock; putting it in place takes a moment of the locks.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 

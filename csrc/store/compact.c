@@ -2,7 +2,8 @@
  *
  * The copy is made from a view while writers go on; what they write meanwhile is in the log, and is
  * replayed onto the copy, the last of it with writers waiting. Without a log writers wait
- * throughout. SPDX-License-Identifier: Apache-2.0
+ * throughout.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 

@@ -3,7 +3,8 @@
  * One thread sleeps until there is something to do and until when it may wait with it; with nothing
  * to do it sleeps without an alarm. How long it lets rows gather follows the load: a drain that
  * found few makes the next one later, up to eight times the interval, a full one makes it come at
- * once. SPDX-License-Identifier: Apache-2.0
+ * once.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 
@@ -226,8 +227,9 @@ static void make_resident(struct sutra_store *store)
 {
     pthread_mutex_lock(&store->maintenance);
     struct sutra_state *state = sutra_store_state(store);
-    if (state && state->index && store->options.resident == SUTRA_RESIDENT_AUTO)
-        (void)sutra_stream_make_resident(state->index);
+    struct sutra_index *index = state ? __atomic_load_n(&state->index, __ATOMIC_ACQUIRE) : NULL;
+    if (index && store->options.resident == SUTRA_RESIDENT_AUTO)
+        (void)sutra_stream_make_resident(index);
     pthread_mutex_unlock(&store->maintenance);
 }
 
@@ -235,8 +237,8 @@ static void *run(void *argument)
 {
     struct sutra_store *store = argument;
     make_resident(store);
-    struct waiting waiting = {.patience = 1, .marker_lsn = store->applied_lsn};
     pthread_mutex_lock(&store->commit);
+    struct waiting waiting = {.patience = 1, .marker_lsn = store->applied_lsn};
     while (!__atomic_load_n(&store->stop, __ATOMIC_ACQUIRE)) {
         find_deadline(store, &waiting);
         if (waiting.deadline > now_ns()) {

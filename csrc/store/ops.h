@@ -8,7 +8,8 @@
  *
  * Ownership: operations borrow; the encoder's buffer and the decoder's arrays belong to their
  * structs. Threading: none. Errors: SUTRA_E_NO_MEMORY; SUTRA_E_CORRUPT from the decoder, which
- * trusts nothing. SPDX-License-Identifier: Apache-2.0
+ * trusts nothing.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_STORE_OPS_H
 #define SUTRA_STORE_OPS_H

@@ -2,7 +2,8 @@
  *
  * The source is opened as far as it holds: the newest manifest whose rows can be loaded, without
  * the graph if that is what is damaged, and the log up to its first damage. What can be read there
- * is copied into a new store. SPDX-License-Identifier: Apache-2.0
+ * is copied into a new store.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 

@@ -2,8 +2,8 @@
  *
  * A snapshot is a checkpoint and then names: segments never change, so a second name for each is a
  * copy. What the directory has from an earlier snapshot stays. The manifest comes when all it names
- * is there, and the identity last: before that the directory is no store. SPDX-License-Identifier:
- * Apache-2.0
+ * is there, and the identity last: before that the directory is no store.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 

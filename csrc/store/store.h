@@ -13,8 +13,8 @@
  * any thread; writers are ordered by one lock, readers take none for long. _close waits for writers
  * and for background work; views stay readable until they end. Errors: as named; a call that fails
  * before its record is in the log has changed nothing. Once a sync has failed, or the log could not
- * be repaired, every write gives SUTRA_E_DURABILITY and reads go on. SPDX-License-Identifier:
- * Apache-2.0
+ * be repaired, every write gives SUTRA_E_DURABILITY and reads go on.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_STORE_STORE_H
 #define SUTRA_STORE_STORE_H

@@ -1,7 +1,8 @@
 /* Views, and reading through them.
  *
  * A view holds references to what it reads, so nothing it sees is freed or moved before it ends.
- * The LSN says which versions it sees. SPDX-License-Identifier: Apache-2.0
+ * The LSN says which versions it sees.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 

@@ -2,7 +2,8 @@
  *
  * Everything that can be refused is refused before the log is touched. Once the record is in the
  * log nothing can fail but the disk. A batch of more than RECORD_BYTES goes into several records,
- * which recovery takes together or not at all. SPDX-License-Identifier: Apache-2.0
+ * which recovery takes together or not at all.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
 

@@ -8,7 +8,7 @@ the Python standard library and a C compiler is needed::
     python tests/c/run.py --cc aarch64-linux-gnu-gcc \\
         --run-prefix "qemu-aarch64 -L /usr/aarch64-linux-gnu"
 
-A line ``/* link: -Wl,--wrap=malloc */`` in a test file adds flags to its link on Linux; elsewhere
+Lines ``/* link: -Wl,--wrap=malloc */`` in a test file add flags to its link on Linux; elsewhere
 the file itself has to do without.
 
 Objects are kept in the build directory, one folder for each compiler and set of flags, and
@@ -86,6 +86,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="NAME", help="run the test files whose name contains NAME"
     )
+    parser.add_argument(
+        "--skip", default="", metavar="LIST", help="not the test files whose names contain these"
+    )
     parser.add_argument("--case", default="", help="run the test functions whose name contains it")
     parser.add_argument("--jobs", type=int, default=2, help="compilers at once (default: 2)")
     parser.add_argument(
@@ -104,9 +107,11 @@ def find_sources(rooms: str) -> list[Path]:
     return [source for folder in folders for source in sorted(folder.glob("*.c"))]
 
 
-def find_tests(only: str, rooms: str) -> list[Path]:
+def find_tests(only: str, skip: str, rooms: str) -> list[Path]:
     """All test files, or those that `only` names; with rooms, those that need no other room."""
     tests = [test for test in sorted(TESTS.glob("test_*.c")) if only in test.name]
+    skipped = [name for name in skip.split(",") if name]
+    tests = [test for test in tests if not any(name in test.name for name in skipped)]
     allowed = {room for room in rooms.split(",") if room}
     if not allowed:
         return tests
@@ -118,8 +123,8 @@ def find_link_flags(test: Path) -> list[str]:
     """What a test's comment asks of the linker."""
     if not sys.platform.startswith("linux"):
         return []
-    asked = re.search(r"^/\* link: (.*?) \*/$", test.read_text(), re.MULTILINE)
-    return shlex.split(asked[1]) if asked else []
+    asked = re.findall(r"^/\* link: (.*?) \*/$", test.read_text(), re.MULTILINE)
+    return [flag for flags in asked for flag in shlex.split(flags)]
 
 
 def make(target: Path, command: list[str], verbose: bool) -> None:
@@ -199,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     build.mkdir(parents=True, exist_ok=True)
 
     sources = find_sources(rooms)
-    tests = find_tests(options.only, rooms)
+    tests = find_tests(options.only, options.skip, rooms)
     if not tests:
         print("no test file matches")
         return 1

@@ -96,7 +96,8 @@ struct shown {
     size_t edges;
 };
 
-static inline int shown_id(const struct sutra_store_view *view, uint32_t concept, uint64_t *hash_out)
+static inline int shown_id(const struct sutra_store_view *view, uint32_t concept,
+                           uint64_t *hash_out)
 {
     int64_t number;
     const char *text;
@@ -112,8 +113,7 @@ static inline int shown_links(const struct sutra_store_view *view, uint32_t conc
 {
     struct sutra_link *links;
     size_t count;
-    int status =
-        sutra_store_links(view, concept, SUTRA_OUT, SUTRA_NO_KIND, &links, &count);
+    int status = sutra_store_links(view, concept, SUTRA_OUT, SUTRA_NO_KIND, &links, &count);
     if (status != SUTRA_OK)
         return status;
     for (size_t j = 0; j < count && status == SUTRA_OK; j++) {
@@ -148,10 +148,9 @@ static inline int shown_concept(const struct sutra_store_view *view, uint32_t co
     const struct model_concept concept_now = {
         .alive = true,
         .id = id,
-        .content = read.content
-                       ? hash_content(read.content, read.content_bytes,
-                                      (record->flags & SUTRA_RECORD_CONTENT_BYTES) != 0)
-                       : 0,
+        .content = read.content ? hash_content(read.content, read.content_bytes,
+                                               (record->flags & SUTRA_RECORD_CONTENT_BYTES) != 0)
+                                : 0,
         .metadata = read.metadata ? hash_metadata(read.metadata, read.metadata_bytes) : 0,
         .vector = read.has_vector ? hash_vector(vector) : 0,
         .strength = record->strength,
@@ -264,9 +263,9 @@ static inline void history_free(struct history *history)
 struct call {
     uint64_t begun, ended;
     int action;
-    uint64_t issued;  /* no LSN above it can be found */
-    uint64_t written; /* nothing up to it may be lost when the process alone dies */
-    uint64_t durable; /* nothing up to it may be lost when power is */
+    uint64_t issued;   /* no LSN above it can be found */
+    uint64_t written;  /* nothing up to it may be lost when the process alone dies */
+    uint64_t durable;  /* nothing up to it may be lost when power is */
     uint64_t snapshot; /* LSN of the newest snapshot that is whole; 0: none */
 };
 
@@ -392,7 +391,8 @@ static inline int job_write(struct job *job, struct call *call)
     call->issued = job->lsn + 1;
     /* Known before, because a crash may come in the middle. */
     history_set(&job->history, call->issued, job->model->digest);
-    job->status = sutra_store_write(job->store, work->list, work->op_count, work->wait, &lsn, &fault);
+    job->status =
+        sutra_store_write(job->store, work->list, work->op_count, work->wait, &lsn, &fault);
     if (job->status != SUTRA_OK)
         return job->status;
     job_expect(job, lsn == call->issued, "the LSN is the next one");
@@ -446,8 +446,8 @@ static inline int job_step(struct job *job)
     case WORK_REFUSED: {
         struct sutra_fault fault;
         uint64_t lsn = 0;
-        const int status = sutra_store_write(job->store, job->work->list, job->work->op_count,
-                                             true, &lsn, &fault);
+        const int status =
+            sutra_store_write(job->store, job->work->list, job->work->op_count, true, &lsn, &fault);
         if (status == job->work->refusal)
             job->status = SUTRA_OK;
         else

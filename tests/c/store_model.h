@@ -117,10 +117,10 @@ static inline uint64_t concept_digest(const struct model_concept *concept)
     digest = digest_add(digest, concept->content);
     digest = digest_add(digest, concept->metadata);
     digest = digest_add(digest, concept->vector);
-    digest = digest_add(digest, float_bits(concept->strength) << 32 |
-                                    float_bits(concept->confidence));
-    digest = digest_add(digest, (uint64_t)concept->created_ns);
-    digest = digest_add(digest, (uint64_t)concept->accessed_ns);
+    digest =
+        digest_add(digest, float_bits(concept->strength) << 32 | float_bits(concept->confidence));
+    digest = digest_add(digest, (uint64_t) concept->created_ns);
+    digest = digest_add(digest, (uint64_t) concept->accessed_ns);
     return digest_add(digest, concept->references);
 }
 
@@ -136,7 +136,8 @@ static inline uint64_t edge_digest(uint64_t source, uint64_t target, uint64_t ki
 
 /* ---- ids */
 
-static const char *const model_kinds[MODEL_KINDS] = {"near", "causes", "part-of", "\xc3\xa9tat", "x"};
+static const char *const model_kinds[MODEL_KINDS] = {"near", "causes", "part-of", "\xc3\xa9tat",
+                                                     "x"};
 
 static inline bool place_is_text(uint32_t place)
 {
@@ -156,9 +157,9 @@ static inline uint32_t number_place(int64_t number)
 /* Some short, some long. */
 static inline uint32_t place_text(uint32_t place, char text[64])
 {
-    const int bytes = place % 3 ? snprintf(text, 64, "t%u", place)
-                                : snprintf(text, 64, "a rather long name of a concept, number %u",
-                                           place);
+    const int bytes = place % 3
+                          ? snprintf(text, 64, "t%u", place)
+                          : snprintf(text, 64, "a rather long name of a concept, number %u", place);
     return (uint32_t)bytes;
 }
 
@@ -227,11 +228,11 @@ static inline void model_put(struct model *model, uint32_t place, uint64_t conte
         model->live++;
     }
     if (content)
-        concept->content = content;
+    concept->content = content;
     if (metadata)
-        concept->metadata = metadata;
+    concept->metadata = metadata;
     if (vector)
-        concept->vector = vector;
+    concept->vector = vector;
     concept->strength = strength;
     concept->confidence = confidence;
     concept->accessed_ns = time_ns;

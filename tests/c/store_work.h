@@ -260,8 +260,7 @@ static inline void draw_put(struct work *work, struct model *model, struct work_
     } else {
         for (size_t tries = 0; tries < 4 * wanted && count < wanted; tries++) {
             const uint32_t place = draw_place(work, model);
-            if (has_place(op->places, count, place) ||
-                (!put->replace && model_alive(model, place)))
+            if (has_place(op->places, count, place) || (!put->replace && model_alive(model, place)))
                 continue;
             op->places[count++] = place;
         }
@@ -290,8 +289,8 @@ static inline void draw_ids(struct work *work, struct model *model, struct work_
         if (!remove && has_place(op->places, count, place))
             break;
         op->places[count] = place;
-        op->expected += remove ? model_remove(model, place)
-                               : model_touch(model, place, work->time_ns);
+        op->expected +=
+            remove ? model_remove(model, place) : model_touch(model, place, work->time_ns);
     }
     out->kind = remove ? SUTRA_OP_DELETE : SUTRA_OP_TOUCH;
     out->ids.ids = work_ids(op, 0, op->places, count);

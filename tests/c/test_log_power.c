@@ -1,7 +1,8 @@
 /* The log on a simulated medium: the power goes at every operation of a workload with group
  * commits, rotations, full disks and batches given up, under every policy for what was in flight;
  * and again while a successor is made. What had been acknowledged is there, what is there was
- * written, and nothing is taken for damage. SPDX-License-Identifier: Apache-2.0
+ * written, and nothing is taken for damage.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "log_cases.h"
 #include "io/simulated.h"

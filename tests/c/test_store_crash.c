@@ -43,7 +43,13 @@ static void complain(const struct crash *crash, const char *what, int status, ui
 }
 
 /* What is looked at beside the state itself, by turns. */
-enum looks { LOOK_VERIFY = 1, LOOK_SEARCH = 2, LOOK_READER = 4, LOOK_SNAPSHOT = 8, LOOK_GO_ON = 16 };
+enum looks {
+    LOOK_VERIFY = 1,
+    LOOK_SEARCH = 2,
+    LOOK_READER = 4,
+    LOOK_SNAPSHOT = 8,
+    LOOK_GO_ON = 16
+};
 
 /* Put a concept that no work has. */
 static int put_one(struct sutra_store *store, uint64_t *lsn_out, uint64_t *digest_out)

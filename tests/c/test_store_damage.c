@@ -1,5 +1,5 @@
-/* Damaged stores: files with bits flipped, cut, overwritten, missing, twice, or in each other's place,
- * and files that somebody has forged with every checksum right.
+/* Damaged stores: files with bits flipped, cut, overwritten, missing, twice, or in each other's
+ * place, and files that somebody has forged with every checksum right.
  *
  * The undamaged store was closed, so its last record vouches for all before it. What opens after
  * damage must show the state of the close, or verify must say what is wrong; less than that only
@@ -156,7 +156,8 @@ static struct image *make_image(bool small)
         image.checkpoint_lsn = stats.checkpoint_lsn;
     }
     CHECK(image.shown.digest == job->model->digest);
-    CHECK(image.last_log != NULL && image.marker + SUTRA_LOG_RECORD_PAYLOAD == image.last_log->used);
+    CHECK(image.last_log != NULL &&
+          image.marker + SUTRA_LOG_RECORD_PAYLOAD == image.last_log->used);
     drop_store(store);
     return &image;
 }
@@ -271,10 +272,9 @@ static void try_bytes(struct image *image, const struct damage *damage, const ui
 
 static void report(const char *name, const struct tally *tally)
 {
-    (void)fprintf(stderr,
-                  "%s: %zu tried, %zu refused, %zu found by verify, %zu harmless, %zu shortened\n",
-                  name, tally->tried, tally->refused, tally->found, tally->harmless,
-                  tally->shortened);
+    (void)fprintf(
+        stderr, "%s: %zu tried, %zu refused, %zu found by verify, %zu harmless, %zu shortened\n",
+        name, tally->tried, tally->refused, tally->found, tally->harmless, tally->shortened);
     CHECK_EQ(tally->wrong, 0);
 }
 
@@ -371,8 +371,8 @@ static struct sutra_simulated *disk_with(const struct image *image, const char *
 {
     struct sutra_simulated *fs = prepared_disk(&image->prepared);
     const struct sutra_io *io = sutra_simulated_io(fs);
-    const int status = data ? sutra_simulated_put(fs, path, data, bytes)
-                            : io->unlink(io->context, path);
+    const int status =
+        data ? sutra_simulated_put(fs, path, data, bytes) : io->unlink(io->context, path);
     CHECK_EQ(status, 0);
     return fs;
 }
@@ -446,8 +446,7 @@ static void moved_files(void)
                               (other == image->last_log && file->bytes < 96);
             const uint64_t least = gone ? lsn_before(image->last_log, 0) : 0;
             /* One in the other's place, and both in each other's. */
-            struct sutra_simulated *fs =
-                disk_with(image, file->path, other->data, other->bytes);
+            struct sutra_simulated *fs = disk_with(image, file->path, other->data, other->bytes);
             check_damaged(image, fs, &damage, least, SUTRA_STORE_READ, f, &tally);
             CHECK_EQ(sutra_simulated_put(fs, other->path, file->data, file->bytes), 0);
             check_damaged(image, fs, &damage, least, g % 2 ? SUTRA_STORE_READ : SUTRA_STORE_APPEND,
@@ -642,8 +641,8 @@ static void forge_log(struct image *image, struct sutra_simulated *fs, uint64_t 
     }
     uint8_t salt[8];
     memcpy(salt, copy + SUTRA_LOG_HEADER_SALT, sizeof salt);
-    sutra_store_u32(copy + at, sutra_crc32c(sutra_crc32c(0, salt, sizeof salt), copy + at + 4,
-                                            bytes - 4));
+    sutra_store_u32(copy + at,
+                    sutra_crc32c(sutra_crc32c(0, salt, sizeof salt), copy + at + 4, bytes - 4));
     CHECK_EQ(sutra_simulated_put(fs, log->path, copy, log->used), 0);
     free(copy);
 }
@@ -660,8 +659,7 @@ static void mutate_rows(uint8_t *rows, size_t bytes, size_t row_bytes, uint64_t 
         if (at + 8 <= bytes && more % 3 == 0)
             sutra_store_u64(rows + at, draw_value(more >> 4, sutra_load_u64(rows + at)));
         else
-            sutra_store_u32(rows + at,
-                            (uint32_t)draw_value(more >> 4, sutra_load_u32(rows + at)));
+            sutra_store_u32(rows + at, (uint32_t)draw_value(more >> 4, sutra_load_u32(rows + at)));
     }
 }
 
@@ -718,11 +716,12 @@ static void forge_segment(struct image *image, struct sutra_simulated *fs, uint6
     sutra_segment_name(file->number, name);
     (void)snprintf(path, sizeof path, "%s/%s", STORE_PATH, name);
     const struct image_file *old = find_file(image, path);
-    REQUIRE(old != NULL && sutra_segment_begin(io, STORE_PATH, identity.store_id, file->number,
-                                               &writer) == 0);
+    REQUIRE(old != NULL &&
+            sutra_segment_begin(io, STORE_PATH, identity.store_id, file->number, &writer) == 0);
     const uint32_t target = (uint32_t)((drawn >> 8) % segment.section_count);
     for (uint32_t s = 0; s < segment.section_count; s++)
-        CHECK_EQ(copy_section(writer, old->data, &segment.sections[s], s == target, drawn >> 20), 0);
+        CHECK_EQ(copy_section(writer, old->data, &segment.sections[s], s == target, drawn >> 20),
+                 0);
     sutra_segment_close(&segment);
     CHECK_EQ(sutra_segment_commit(writer, &file->bytes, file->identity), 0);
     CHECK_EQ(sutra_manifest_write(io, STORE_PATH, &manifest), 0);

@@ -3,8 +3,8 @@
  * Work is done on a prepared store until a call fails. A call of the store that fails has either
  * changed nothing, or the handle takes no more writes; reading goes on in both cases. What had been
  * acknowledged is there when the store is opened again without faults, and after a power cut.
- * SUTRA_TEST_SLOW=1 tries every k, SUTRA_TEST_SEED=N other work. A failure prints a line that repeats
- * it: SUTRA_TEST_TRIAL="..." and the test's name as the argument.
+ * SUTRA_TEST_SLOW=1 tries every k, SUTRA_TEST_SEED=N other work. A failure prints a line that
+ * repeats it: SUTRA_TEST_TRIAL="..." and the test's name as the argument.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "io/faulty.h"
@@ -100,8 +100,7 @@ static void judge(struct trial *trial, int action)
     const int read = store_shows(job->store, &shown);
     if (read != SUTRA_OK)
         complain(trial, "reading after an error", read);
-    else if (sutra_store_visible_lsn(job->store) == job->lsn &&
-             shown.digest != job->model->digest)
+    else if (sutra_store_visible_lsn(job->store) == job->lsn && shown.digest != job->model->digest)
         complain(trial, "a call that failed has changed something", status);
 }
 
@@ -245,7 +244,8 @@ static void every_call(const struct plan *plan)
                 (void)run_trial(&prepared, plan, at, sync, first_seed() + (uint64_t)sync, &tally);
         }
     }
-    (void)fprintf(stderr, "%s: %zu runs of %llu calls, %zu hit, %zu calls refused, %zu handles failed\n",
+    (void)fprintf(stderr,
+                  "%s: %zu runs of %llu calls, %zu hit, %zu calls refused, %zu handles failed\n",
                   plan->name, tally.runs, (unsigned long long)calls, tally.hit, tally.refused,
                   tally.failed_handles);
     CHECK_EQ(tally.wrong, 0);
@@ -406,5 +406,5 @@ static void full_disk(void)
     prepared_free(&prepared);
 }
 
-CHECK_MAIN(CASE(full_disk), CASE(errors_once), CASE(errors_for_ever), CASE(syncs_that_drop), CASE(no_space_once),
-           CASE(no_space_for_ever), CASE(interruptions), CASE(short_transfers))
+CHECK_MAIN(CASE(full_disk), CASE(errors_once), CASE(errors_for_ever), CASE(syncs_that_drop),
+           CASE(no_space_once), CASE(no_space_for_ever), CASE(interruptions), CASE(short_transfers))

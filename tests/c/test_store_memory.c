@@ -1,13 +1,14 @@
 /* Allocations that fail: every k-th one, once or for ever.
  *
  * The linker puts the functions below in front of the allocator's and the system's. What the
- * simulated disk allocates does not count: its calls are let through by a table around it. A call of
- * the store that fails for want of memory has changed nothing, the handle goes on, and nothing is
- * leaked (the address sanitizer sees to that).
- * SUTRA_TEST_SLOW=1 tries every k, SUTRA_TEST_SEED=N other work, SUTRA_TEST_TRIAL="..." one k.
+ * simulated disk allocates does not count: its calls are let through by a table around it. A call
+ * of the store that fails for want of memory has changed nothing, the handle goes on, and nothing
+ * is leaked (the address sanitizer sees to that). SUTRA_TEST_SLOW=1 tries every k,
+ * SUTRA_TEST_SEED=N other work, SUTRA_TEST_TRIAL="..." one k.
  * SPDX-License-Identifier: Apache-2.0
  */
-/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=mmap,--wrap=mprotect */
+/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc */
+/* link: -Wl,--wrap=posix_memalign,--wrap=mmap,--wrap=mprotect */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -263,8 +264,8 @@ static void judge(struct trial *trial, int action)
     if (action == WORK_WRITE)
         model_copy(job->model, trial->before);
     const int status = store_shows(job->store, &shown);
-    if (status != SUTRA_OK || (sutra_store_visible_lsn(job->store) == job->lsn &&
-                               shown.digest != job->model->digest))
+    if (status != SUTRA_OK ||
+        (sutra_store_visible_lsn(job->store) == job->lsn && shown.digest != job->model->digest))
         complain(trial, "a call that failed has changed something", status);
 }
 
@@ -372,9 +373,11 @@ static void every_allocation(bool sticky)
     CHECK_EQ(tally.refused, 0);
     for (uint64_t at = 1; at <= count && tally.wrong == 0; at += step)
         (void)run_trial(&prepared, at, sticky, first_seed(), &tally);
-    (void)fprintf(stderr, "allocations refused %s: %zu runs of %llu allocations, %zu hit, %zu calls refused\n",
-                  sticky ? "for ever" : "once", tally.runs, (unsigned long long)count, tally.hit,
-                  tally.refused);
+    (void)fprintf(
+        stderr,
+        "allocations refused %s: %zu runs of %llu allocations, %zu hit, %zu calls refused\n",
+        sticky ? "for ever" : "once", tally.runs, (unsigned long long)count, tally.hit,
+        tally.refused);
     CHECK_EQ(tally.wrong, 0);
     CHECK(tally.hit + 1 >= tally.runs && tally.refused > 0);
     prepared_free(&prepared);
