@@ -163,7 +163,7 @@ def die_and_reopen(path: Path, out: Output) -> dict[str, Any]:
 def run_writer(path: Path, dim: int) -> int:
     """Run the writer until it is dead; return how many writes the store acknowledged to it."""
     done = subprocess.run(
-        [sys.executable, "-m", "sutra.cli.demo_writer", str(path), str(dim)],
+        [sys.executable, "-P", "-m", "sutra.cli.demo_writer", str(path), str(dim)],
         capture_output=True,
         timeout=WRITER_SECONDS,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -1,0 +1,144 @@
+"""Write the golden stores of the current format version, where there are none yet.
+
+    python tests/golden/make_store.py            # a new folder, store-v<version>
+    python tests/golden/make_store.py --replace  # before a version is released, and never after
+
+Each store is a folder of its files, packed one by one. Stores of released versions are never
+written again: that they still open is what they are for.
+"""
+
+import argparse
+import gzip
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from make import QUERIES, rows
+
+import sutra
+
+HERE = Path(__file__).resolve().parent
+VERSION = 1
+DIM = 8
+SCRATCH = {"LOCK", "HOLDER", "STATE"}
+
+
+def fill(store):
+    """Ids of both kinds, every kind of content, links, a graph."""
+    vectors = rows(600, DIM)
+    store.add(range(0, 1200, 2), vectors, contents=[f"number {n}" for n in range(600)])
+    store.add(
+        ["tea", "Tee", "茶"],
+        contents=["a drink", b"\x00\xff", None],
+        metadata=[{"hot": True, "names": ["chai", None]}, {}, None],
+        strength=[0.5, 1.0, 2.0],
+        confidence=0.75,
+    )
+    store.link("tea", ["Tee", "茶", 4], kind=["is", "is", "reminds of"], weight=[1.0, 0.5, 0.25])
+    store.link(range(0, 100, 2), range(2, 102, 2), kind="next", confidence=0.5)
+
+
+def change(store):
+    """What a delta has and a base has not."""
+    store.upsert(range(0, 40, 2), -rows(20, DIM))
+    store.upsert("tea", contents="a hot drink")
+    store.delete([100, 102, "Tee"])
+    store.unlink(0, 2, kind="next")
+    store.link(6, "茶", kind="seen with")
+
+
+def make_empty(path):
+    with sutra.open(path, dim=DIM, metric="ip", quantization="none", m=8):
+        pass
+
+
+def make_sealed(path):
+    with sutra.open(path, dim=DIM, metric="l2", m=8) as store:
+        fill(store)
+        store.settle()
+        store.checkpoint()
+        change(store)
+        store.checkpoint()
+        store.link("tea", "tea", kind="is")
+        store.checkpoint()
+
+
+def make_logged(path):
+    """A base, and all that came after it in the log of a process that was killed."""
+    store = sutra.open(path, dim=DIM, metric="cosine", m=8, keep_originals=False)
+    fill(store)
+    store.settle()
+    store.checkpoint()
+    change(store)
+    with store.batch():
+        store.add([5000, "last"], rows(2, DIM))
+        store.link(5000, "last")
+        store.touch("tea")
+    store._core.abandon()
+
+
+STORES = {"empty": make_empty, "sealed": make_sealed, "logged": make_logged}
+
+
+def expectation(path):
+    """What a reader must find in the store."""
+    with sutra.open(path, mode="r") as store:
+        concepts = {}
+        for concept in store:
+            (found,) = store.get(concept, vectors=True)
+            content = found.content
+            concepts[repr(found.id)] = {
+                "content": repr(content),
+                "metadata": found.metadata,
+                "strength": found.record.strength,
+                "confidence": found.record.confidence,
+                "reference_count": found.record.reference_count,
+                "vector": None if found.vector is None else found.vector.tolist(),
+                "links": sorted(
+                    [repr(link.target), link.kind, link.weight, link.confidence]
+                    for link in store.links(found.id)
+                ),
+            }
+        queries = rows(600 + QUERIES, DIM)[600:]
+        exact = [[repr(id) for id in store.search(query, k=5, exact=True).ids] for query in queries]
+        stats = store.stats()
+        return {
+            "dim": store.dim,
+            "metric": store.metric,
+            "count": len(store),
+            "associations": stats["associations"],
+            "concepts": concepts,
+            "queries": queries.tolist(),
+            "exact": exact,
+        }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replace", action="store_true", help="replace the newest folder")
+    replace = parser.parse_args().replace
+    folder = HERE / f"store-v{VERSION}"
+    if folder.exists():
+        if not replace:
+            raise SystemExit(f"{folder.name} exists; --replace only before its release")
+        shutil.rmtree(folder)
+    for name, make in STORES.items():
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / name
+            make(str(path))
+            (folder / name).mkdir(parents=True)
+            for file in sorted(path.iterdir()):
+                if file.name in SCRATCH:
+                    continue
+                packed = gzip.compress(file.read_bytes(), 9, mtime=0)
+                (folder / name / f"{file.name}.gz").write_bytes(packed)
+            text = json.dumps(expectation(str(path)), ensure_ascii=False)
+            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            print(f"{path.stat().st_size:8,}  {path.relative_to(HERE)}")
+
+
+if __name__ == "__main__":
+    main()
