@@ -389,31 +389,30 @@ static bool may_try_again(int status)
            status == ENFILE || status == SUTRA_E_NO_MEMORY || status == SUTRA_E_CAPACITY;
 }
 
-static int finish(struct sutra_store *store, struct capture *capture, bool with_graph,
-                  uint64_t begun)
+static int finish(struct sutra_store *store, struct capture *capture, bool with_graph)
 {
-    sutra_manifest_free(&store->previous);
-    store->previous = store->manifest;
-    store->manifest = capture->manifest;
-    memset(&capture->manifest, 0, sizeof capture->manifest);
-    take_sealed(store, capture);
-    const uint64_t before = store->counters.segment_bytes;
-    count_segments(store);
     struct sutra_state *state = sutra_store_state(store);
+    const uint64_t before = store->counters.segment_bytes;
+    sutra_manifest_free(&store->previous);
+    take_sealed(store, capture);
     if (with_graph && state->index)
         store->sealed_graph_rows =
             sutra_stream_rows(state->index) - sutra_stream_pending(state->index);
+    /* Writers and statistics look at these. */
     pthread_mutex_lock(&store->writer);
+    store->previous = store->manifest;
+    store->manifest = capture->manifest;
+    count_segments(store);
     store->log_bytes_before = 0;
     store->checkpoint_at = store->options.log_bytes;
-    pthread_mutex_unlock(&store->writer);
     store->counters.checkpoints++;
     store->counters.checkpoint_bytes = store->counters.segment_bytes > before
                                            ? store->counters.segment_bytes - before
                                            : store->counters.segment_bytes;
+    pthread_mutex_unlock(&store->writer);
+    memset(&capture->manifest, 0, sizeof capture->manifest);
     sutra_store_clean(store);
     adopt(store, capture);
-    store->counters.checkpoint_ns = store->io->monotonic_ns(store->io->context) - begun;
     return SUTRA_OK;
 }
 
@@ -437,21 +436,22 @@ int sutra_store_checkpoint_locked(struct sutra_store *store, bool whole, bool wi
         if (status == SUTRA_OK)
             status = sutra_manifest_write(store->io, store->path, &capture->manifest);
         if (status == SUTRA_OK) {
-            status = finish(store, capture, with_graph, begun);
+            status = finish(store, capture, with_graph);
         } else {
             pthread_mutex_lock(&store->writer);
             give_marks_back(capture);
             pthread_mutex_unlock(&store->writer);
         }
     }
+    pthread_mutex_lock(&store->writer);
     store->counters.last_checkpoint_status = status;
-    if (status != SUTRA_OK) {
-        pthread_mutex_lock(&store->writer);
+    if (status == SUTRA_OK)
+        store->counters.checkpoint_ns = store->io->monotonic_ns(store->io->context) - begun;
+    else
         store->checkpoint_at = sutra_store_log_bytes(store) + store->options.log_bytes / 4;
-        pthread_mutex_unlock(&store->writer);
-        if (!may_try_again(status))
-            sutra_store_fail(store, status);
-    }
+    pthread_mutex_unlock(&store->writer);
+    if (status != SUTRA_OK && !may_try_again(status))
+        sutra_store_fail(store, status);
     free_capture(capture);
     return status;
 }
@@ -470,7 +470,9 @@ int sutra_store_forget_previous(struct sutra_store *store)
     store->previous = store->manifest;
     store->previous.file_count = 0; /* its files are those of the new one */
     store->previous.files = NULL;
+    pthread_mutex_lock(&store->writer);
     store->manifest.generation++;
+    pthread_mutex_unlock(&store->writer);
     sutra_store_clean(store);
     return SUTRA_OK;
 }

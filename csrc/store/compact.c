@@ -62,13 +62,28 @@ static int catch_up(struct sutra_store *store, struct compaction *compaction)
     return status;
 }
 
+static void use_epochs(struct sutra_state *state, struct sutra_epochs *epochs)
+{
+    state->concepts.epochs = epochs;
+    state->concepts.map.epochs = epochs;
+}
+
+/* The copy has no readers, and the store's epochs are the writer's to retire in: it has its own. */
 static int build(struct sutra_store *store, struct compaction *compaction)
 {
-    int status = sutra_state_new(store, &compaction->fresh);
-    if (status == SUTRA_OK)
+    struct sutra_epochs epochs;
+    int status = sutra_epochs_init(&epochs);
+    if (status != SUTRA_OK)
+        return status;
+    status = sutra_state_new(store, &compaction->fresh);
+    if (status == SUTRA_OK) {
+        use_epochs(compaction->fresh, &epochs);
         status = sutra_state_copy(store, compaction->view, compaction->fresh, NULL);
-    if (status == SUTRA_OK)
-        status = link_all(store, compaction->fresh);
+        if (status == SUTRA_OK)
+            status = link_all(store, compaction->fresh);
+        use_epochs(compaction->fresh, &store->epochs);
+    }
+    sutra_epochs_deinit(&epochs);
     return status;
 }
 
@@ -143,8 +158,7 @@ static int reload(struct sutra_store *store, struct sutra_fault *fault)
         return status;
     struct sutra_state *fresh = other->state;
     other->state = NULL;
-    fresh->concepts.epochs = &store->epochs;
-    fresh->concepts.map.epochs = &store->epochs;
+    use_epochs(fresh, &store->epochs);
     store->follow = other->follow;
     sutra_manifest_free(&store->manifest);
     store->manifest = other->manifest;
@@ -160,7 +174,7 @@ int sutra_store_refresh(struct sutra_store *store, bool *changed_out)
 {
     *changed_out = false;
     if (!store->read_only)
-        return store->closed ? SUTRA_E_CLOSED : SUTRA_OK;
+        return __atomic_load_n(&store->closed, __ATOMIC_ACQUIRE) ? SUTRA_E_CLOSED : SUTRA_OK;
     struct sutra_fault fault = SUTRA_FAULT_NONE;
     char file[SUTRA_STORE_NAME_BYTES];
     uint64_t stop_lsn;

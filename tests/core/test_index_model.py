@@ -1,5 +1,6 @@
 """Index against a plain dict, over random sequences of everything one can do to it."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -32,15 +33,17 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "file"
+        self.folder = Path(tempfile.mkdtemp())
+        self.path = self.folder / "file"
+        self.index = None  # until it is known which
         self.model = {}
         self.next_id = 0
         self.saved = None
 
     def teardown(self):
-        self.index.close()
-        self.folder.cleanup()
+        if self.index is not None:
+            self.index.close()
+        shutil.rmtree(self.folder)
 
     @initialize(
         metric=st.sampled_from(["cosine", "l2", "ip"]),

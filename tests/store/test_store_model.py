@@ -106,8 +106,7 @@ class Model:
 class Machine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.place = Path(self.folder.name)
+        self.place = Path(tempfile.mkdtemp())
         self.model = Model()
         self.views = []
         self.snapshot = None
@@ -118,7 +117,7 @@ class Machine(RuleBasedStateMachine):
             view.close()
         if self.store is not None:
             self.store.close()
-        self.folder.cleanup()
+        shutil.rmtree(self.place)
 
     @property
     def path(self):
