@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "check_index", "check_place", "check_store"]
 
-Status = Literal["ok", "warn", "fail", "corrupt"]
-
 LOG_BYTES = 64 << 20  # what the log may take before a checkpoint
 DEAD_SHARE = 0.25
 PENDING_MANY = 20_000  # vectors that a search scans in about a millisecond or more
@@ -35,7 +33,7 @@ class Check(NamedTuple):
     """One thing looked at."""
 
     name: str
-    status: Status
+    status: Literal["ok", "warn", "fail", "corrupt"]
     found: str
     advice: str | None = None
 
