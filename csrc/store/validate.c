@@ -283,7 +283,7 @@ static int check_new(struct check *check, const struct sutra_op_put *put)
         const bool alive = named ? item->alive : scratch->slots[j] != SUTRA_NO_SLOT;
         if (twice || (alive && !put->replace))
             return fail(check->fault, SUTRA_E_DUPLICATE_ID, check->op, j,
-                        (uint64_t)ids->numbers[j]);
+                        (uint64_t)(ids->numbers ? ids->numbers[j] : -1));
         overlay_set(scratch, item, hash, ids, j, check->op, true);
     }
     return SUTRA_OK;
