@@ -1,5 +1,6 @@
 /* Reading: views and what they see, finding, scanning, searching, going along links. Line by line
- * of store.h. SPDX-License-Identifier: Apache-2.0
+ * of store.h.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
 
