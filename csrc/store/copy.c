@@ -3,8 +3,11 @@
  */
 #include "store_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../base/utf8.h"
 
 /* Concepts at a time. */
 #define CHUNK 4096u
@@ -49,6 +52,40 @@ static int copy_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32
     return SUTRA_OK;
 }
 
+#define RECORD_FLAGS                                                                               \
+    ((uint32_t)(SUTRA_RECORD_CONTENT | SUTRA_RECORD_CONTENT_BYTES | SUTRA_RECORD_METADATA))
+
+/* Of a damaged store: is this a concept that a writer could have put, and not here yet? Text that
+ * is none becomes bytes, metadata that are none are left out. */
+static bool is_sound(const struct copy *copy, struct sutra_concept *concept, int64_t id,
+                     const char *text, uint32_t text_bytes)
+{
+    struct sutra_record *record = &concept->record;
+    const struct sutra_ids ids = {1, &id, text ? &text : NULL, text ? &text_bytes : NULL};
+    uint32_t found = SUTRA_NO_CONCEPT;
+    if (!isfinite(record->strength) || !isfinite(record->confidence))
+        return false;
+    if (text && (text_bytes == 0 || text_bytes > SUTRA_TEXT_ID_BYTES_MAX ||
+                 !sutra_is_utf8(text, text_bytes)))
+        return false;
+    sutra_concepts_find(&copy->fresh->concepts, &ids, &found);
+    if (found != SUTRA_NO_CONCEPT)
+        return false;
+    if (concept->metadata && !sutra_is_utf8(concept->metadata, concept->metadata_bytes)) {
+        concept->metadata = NULL;
+        concept->metadata_bytes = 0;
+        record->flags &= ~(uint32_t)SUTRA_RECORD_METADATA;
+    }
+    record->flags &= RECORD_FLAGS;
+    if (!concept->content)
+        record->flags &= ~(uint32_t)SUTRA_RECORD_CONTENT_BYTES;
+    else if (!sutra_is_utf8(concept->content, concept->content_bytes))
+        record->flags |= SUTRA_RECORD_CONTENT_BYTES;
+    record->content_bytes = concept->content_bytes;
+    record->metadata_bytes = concept->metadata_bytes;
+    return true;
+}
+
 static int copy_concept(struct copy *copy, uint32_t old, uint32_t slot)
 {
     struct sutra_concepts *concepts = &copy->fresh->concepts;
@@ -59,6 +96,8 @@ static int copy_concept(struct copy *copy, uint32_t old, uint32_t slot)
     int status = sutra_store_read(copy->view, old, slot, &concept);
     if (status == SUTRA_OK)
         status = sutra_store_id(copy->view, old, &id, &text, &text_bytes);
+    if (status == SUTRA_OK && copy->lost && !is_sound(copy, &concept, id, text, text_bytes))
+        status = SUTRA_E_CORRUPT;
     if (status == SUTRA_OK)
         status = reserve_concept(copy, &concept);
     if (status != SUTRA_OK)
@@ -130,7 +169,7 @@ static int copy_edges_of(struct copy *copy, uint32_t old)
                       copy->view->lsn);
     while (sutra_links_next(&cursor, &link)) {
         if (link.target >= copy->concepts || copy->numbers[link.target] == SUTRA_NO_CONCEPT ||
-            link.kind >= copy->kind_count)
+            link.kind >= copy->kind_count || !isfinite(link.weight) || !isfinite(link.confidence))
             continue;
         const uint32_t target = copy->numbers[link.target];
         const int status =

@@ -280,7 +280,27 @@ static void *take_care(void *argument)
 
 /* ---- the whole */
 
-static void check_after(struct scene *scene, const struct sutra_store_options *options)
+/* Nothing that was acknowledged is lost, whatever went on beside it. */
+static void check_accounts(struct sutra_store *store, const struct writer *writer)
+{
+    struct place place = {.store = store};
+    struct sutra_store_view *view = view_of(&place);
+    size_t wrong = 0;
+    for (unsigned a = 0; a < ACCOUNTS; a++) {
+        const int64_t id = (int64_t)writer->number * ACCOUNTS + a;
+        const unsigned before = (a + ACCOUNTS - 1) % ACCOUNTS;
+        struct sutra_concept read = {0};
+        wrong += read_number(view, id, &read) != SUTRA_OK;
+        wrong += read.record.strength != writer->units[a];
+        wrong += read.record.reference_count !=
+                 (uint32_t)writer->linked[a] + (uint32_t)writer->linked[before];
+    }
+    CHECK_EQ(wrong, 0);
+    sutra_store_view_end(view);
+}
+
+static void check_after(struct scene *scene, const struct sutra_store_options *options,
+                        const struct writer *writers)
 {
     struct sutra_store *store;
     struct sutra_store_view *view;
@@ -292,8 +312,10 @@ static void check_after(struct scene *scene, const struct sutra_store_options *o
     CHECK_EQ(look(view, &sight), SUTRA_OK);
     CHECK(sight.units == (double)WRITERS * ACCOUNTS * UNITS && sight.shown.edges % 2 == 0);
     sutra_store_view_end(view);
-    for (unsigned w = 0; w < WRITERS; w++)
+    for (unsigned w = 0; w < WRITERS; w++) {
         CHECK_EQ(scene->acknowledged[w], scene->moves);
+        check_accounts(store, &writers[w]);
+    }
     drop_store(store);
 }
 
@@ -336,7 +358,7 @@ static void run_scene(struct scene *scene, size_t moves)
     sutra_store_free(scene->store);
     CHECK(atomic_load(&scene->views) > READERS);
     options.no_thread = true;
-    check_after(scene, &options);
+    check_after(scene, &options, writing);
 }
 
 static size_t count_moves(size_t most)
@@ -400,6 +422,8 @@ static void in_memory(void)
     }
     for (unsigned w = 0; w < WRITERS; w++)
         (void)pthread_join(writers[w], NULL);
+    for (unsigned w = 0; w < WRITERS; w++)
+        check_accounts(scene.store, &writing[w]);
     while (!atomic_load(&scene.held))
         sched_yield();
     CHECK_EQ(sutra_store_close(scene.store), SUTRA_OK);
