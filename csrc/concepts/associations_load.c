@@ -32,8 +32,8 @@ static const struct {
     {"associations", sizeof(struct sutra_edge), SUTRA_PART_MUTABLE, false},
     {"association offsets by target", sizeof(uint32_t), 0, false},
     {"association numbers by target", sizeof(uint32_t), 0, false},
-    {"newer associations", sizeof(struct sutra_delta_edge), SUTRA_PART_MUTABLE, true},
-    {"heads of newer associations", sizeof(struct sutra_delta_head), SUTRA_PART_MUTABLE, true},
+    {"newer associations", sizeof(struct sutra_delta_edge), SUTRA_PART_MUTABLE, false},
+    {"heads of newer associations", sizeof(struct sutra_delta_head), SUTRA_PART_MUTABLE, false},
     {"deaths of associations", sizeof(uint64_t), 0, true},
     {"kinds of associations", SUTRA_KIND_ROW_BYTES, 0, true},
 };

@@ -12,6 +12,7 @@
 /* Half of a small L2 (512 KiB on a Raspberry Pi 5) for the rows of a block. */
 #define BLOCK_BYTES ((size_t)192 << 10)
 #define BLOCK_ROWS_MAX 1024u
+#define KEYS_BLOCK 256u
 
 static void originals_block(const struct sutra_index *index, const struct sutra_work_query *query,
                             size_t first, size_t count, float *distances_out)
@@ -60,13 +61,15 @@ static void codes_block(const struct sutra_index *index, const struct sutra_work
                                                      distances_out[j] + query->code.walk_distance);
 }
 
-static void keep_best(const struct sutra_index *index, struct sutra_work_query *query, size_t first,
-                      size_t count, size_t k, const uint64_t *view, const float *distances,
-                      uint32_t *positions)
+/* Add rows first + [0, count) at these distances to `kept` items, of which the k best stay; returns
+ * how many there are then. */
+static size_t keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t first,
+                        size_t count, size_t k, const uint64_t *view, const float *distances,
+                        uint32_t *positions)
 {
-    const float limit = query->best_count == k ? sutra_pool_key(query->best[k - 1]) : INFINITY;
+    const float limit = kept == k ? sutra_pool_key(best[k - 1]) : INFINITY;
     size_t found = index->kernels->below_f32(distances, count, limit, positions);
-    if (query->best_count < k) { /* infinite and NaN distances count while there is room */
+    if (kept < k) { /* infinite and NaN distances count while there is room */
         for (size_t j = 0; j < count; j++)
             positions[j] = (uint32_t)j;
         found = count;
@@ -74,15 +77,16 @@ static void keep_best(const struct sutra_index *index, struct sutra_work_query *
     for (size_t j = 0; j < found; j++) {
         const uint64_t item =
             sutra_pool_item(distances[positions[j]], (uint32_t)(first + positions[j]));
-        const bool full = query->best_count == k;
-        if (full && item >= query->best[k - 1])
+        const bool full = kept == k;
+        if (full && item >= best[k - 1])
             continue;
         if (view && !sutra_index_is_visible(index, first + positions[j], *view))
             continue;
-        query->best_count -= full;
-        index->kernels->pool_insert(query->best, query->best_count, item);
-        query->best_count++;
+        kept -= full;
+        index->kernels->pool_insert(best, kept, item);
+        kept++;
     }
+    return kept;
 }
 
 void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
@@ -104,9 +108,27 @@ void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_qu
                 originals_block(index, &queries[q], first, block, distances);
             else
                 codes_block(index, &queries[q], rows, block, distances, norms);
-            keep_best(index, &queries[q], first, block, k, view, distances, positions);
+            queries[q].best_count = keep_best(index, queries[q].best, queries[q].best_count, first,
+                                              block, k, view, distances, positions);
         }
     }
+}
+
+size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra_space *space,
+                             const struct sutra_walk_query *query, size_t first, size_t end,
+                             uint64_t view, size_t wanted, uint64_t *pool_out)
+{
+    size_t kept = 0;
+    float keys[KEYS_BLOCK];
+    uint32_t rows[KEYS_BLOCK], positions[KEYS_BLOCK + 8];
+    for (; first < end; first += KEYS_BLOCK) {
+        const size_t block = end - first < KEYS_BLOCK ? end - first : KEYS_BLOCK;
+        for (size_t j = 0; j < block; j++)
+            rows[j] = (uint32_t)(first + j);
+        space->keys(space, query, rows, block, keys);
+        kept = keep_best(index, pool_out, kept, first, block, wanted, &view, keys, positions);
+    }
+    return kept;
 }
 
 void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,

@@ -55,8 +55,9 @@ struct sutra_index_stream {
     size_t dead;                     /* atomic: rows that have ended */
     struct sutra_dirty deaths_dirty; /* the writer's */
     uint64_t codes_version;          /* raised when all codes were made anew */
-    void *scratch;                   /* to encode what is appended; NULL if originals are kept */
-    struct sutra_plane mean, signs;  /* the arrays of the quantizer, as planes to be saved */
+    size_t coded;  /* atomic, the linker's: rows with codes, where originals are kept besides */
+    void *scratch; /* to encode what is appended; NULL if originals are kept */
+    struct sutra_plane mean, signs; /* the arrays of the quantizer, as planes to be saved */
 };
 
 struct sutra_index {
@@ -136,6 +137,11 @@ int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scra
  * k best. view NULL: all rows are visible. */
 void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
                            size_t count, size_t first, size_t end, size_t k, const uint64_t *view);
+/* The best visible ones of rows [first, end), which have codes but no place in the graph, by walk
+ * keys; at most `wanted`, for which and eight more the pool has room. Returns how many. */
+size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra_space *space,
+                             const struct sutra_walk_query *query, size_t first, size_t end,
+                             uint64_t view, size_t wanted, uint64_t *pool_out);
 /* Memory for a group of queries, each with room for k + 8 and, if coded, the arrays of its code
  * query; to be freed. NULL for want of memory. Needs no lock. */
 void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
@@ -150,7 +156,7 @@ void sutra_index_walk(const struct sutra_index *index, const struct sutra_space 
                       const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk);
 /* How many of the rows found by a walk of width ef deserve a rerank. */
 size_t sutra_index_rerank_rows(size_t k, size_t ef);
-/* Make the first `wanted` of the rows a walk found the query's best, by the best distance known. */
+/* Take the first `wanted` of the rows found among the query's best, by the best distance known. */
 void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k);
 struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, size_t k);

@@ -161,7 +161,7 @@ static void prefetch_plane(const struct sutra_plane *plane, size_t row)
         SUTRA_PREFETCH(from + byte);
 }
 
-/* Rerank the first `count` rows found; returns how many are in `best`. */
+/* Rerank the first `count` rows found into `best`; returns how many are there then. */
 static size_t rerank(const struct sutra_index *index, const struct sutra_work_query *query,
                      const uint64_t *found, size_t count, size_t k)
 {
@@ -169,7 +169,7 @@ static size_t rerank(const struct sutra_index *index, const struct sutra_work_qu
     const struct sutra_plane *plane =
         &index->planes.plane[originals ? SUTRA_PLANE_ORIGINAL : SUTRA_PLANE_LOW];
     uint64_t *const best = query->best;
-    size_t kept = 0;
+    size_t kept = query->best_count;
     for (size_t first = 0; first < count; first += RERANK_BLOCK) {
         const size_t block = count - first < RERANK_BLOCK ? count - first : RERANK_BLOCK;
         uint32_t rows[RERANK_BLOCK];
@@ -201,7 +201,7 @@ static size_t take_walk_keys(const struct sutra_index *index, const struct sutra
                              const uint64_t *found, size_t count, size_t k)
 {
     uint64_t *const best = query->best;
-    size_t kept = 0;
+    size_t kept = query->best_count;
     for (size_t j = 0; j < count; j++) {
         const uint32_t row = sutra_pool_id(found[j]);
         const float estimate = sutra_pool_key(found[j]) + query->code.walk_distance;

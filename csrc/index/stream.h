@@ -44,8 +44,9 @@ size_t sutra_stream_pending(const struct sutra_index *index); /* of these, not i
 size_t sutra_stream_dead(const struct sutra_index *index);    /* rows that have ended */
 
 /* Link up to max_rows pending rows. Below SUTRA_FLAT_ROWS rows in all it does nothing. Steps are
- * small beside what is linked, so that searches lose little while one is on its way. Refits the
- * quantizer when the index has outgrown it. *linked_out (may be NULL): how many, also on failure.
+ * small beside what is linked, so that searches lose little while one is on its way. All pending
+ * rows get their codes first, by which a search scans them. Refits the quantizer when the index
+ * has outgrown it. *linked_out (may be NULL): how many, also on failure.
  * stop (may be NULL): an atomic flag read between steps; once true no further step starts. Where
  * originals are not kept, the first call of use replaces them by codes. Also SUTRA_E_GRAPH_*: what
  * was loaded is damaged. */

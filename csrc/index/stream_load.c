@@ -279,6 +279,7 @@ static int load_rows(const struct stream_load *load)
         return status;
     index->planes.capacity_rows = rows;
     index->count = rows;
+    index->stream.coded = index->graph.count;
     index->stream.dead = (size_t)load->words[WORD_DEAD];
     index->fitted_count = (size_t)load->words[WORD_FITTED];
     return sutra_dirty_seal(&index->stream.deaths_dirty, rows);

@@ -58,6 +58,8 @@ static int put_in_place(struct sutra_index *index, struct hot *hot)
             hot[p].copy = mapped;
         }
         index->arena = true;
+        /* Codes of pending rows were not copied: the linker makes them anew. */
+        __atomic_store_n(&index->stream.coded, index->graph.count, __ATOMIC_RELEASE);
         sutra_unlock(&index->lock);
     }
     pthread_mutex_unlock(&index->stream.gate);

@@ -3,7 +3,8 @@
  *
  * Dead rows are ways to others, so a walk goes through them and what it has found is sifted
  * afterwards. With too few visible rows among them the walk is repeated, wider; when it would
- * cost as much as looking at every row, every row is looked at.
+ * cost as much as looking at every row, every row is looked at. Of rows that have codes but no
+ * links yet, those with the best codes are reranked, as many as of the walk's.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
@@ -36,9 +37,25 @@ struct stream_search {
 struct moment {
     const struct stream_search *search;
     struct sutra_space space;
-    size_t nodes; /* in the graph */
+    size_t nodes;      /* in the graph */
+    size_t coded_rows; /* the first of them are the nodes; what comes after has no codes */
     bool walks, coded;
 };
+
+/* What a walk goes over, and which rows can be scored as it scores them. */
+static void set_walk(struct moment *moment)
+{
+    const struct stream_search *search = moment->search;
+    const struct sutra_index *index = search->index;
+    sutra_index_search_space(index, &moment->space);
+    moment->coded_rows = moment->nodes;
+    if (sutra_index_has_codes(index))
+        moment->coded_rows = sutra_index_has_originals(index)
+                                 ? __atomic_load_n(&index->stream.coded, __ATOMIC_ACQUIRE)
+                                 : search->rows;
+    /* The search does not know rows that came after it began. */
+    moment->coded_rows = moment->coded_rows < search->rows ? moment->coded_rows : search->rows;
+}
 
 /* The width to start with: wide enough to find ef alive rows if the dead lie evenly. */
 static size_t first_width(const struct stream_search *search, size_t nodes)
@@ -76,7 +93,20 @@ static size_t keep_visible(const struct stream_search *search, struct sutra_scra
     return kept;
 }
 
-/* The best of the linked rows. */
+/* The best of the rows that have codes and wait for links. */
+static void search_coded(const struct moment *moment, struct sutra_work_query *query,
+                         struct sutra_scratch *walk, size_t wanted)
+{
+    const struct stream_search *search = moment->search;
+    if (moment->nodes >= moment->coded_rows)
+        return;
+    const size_t found =
+        sutra_index_scan_keys(search->index, &moment->space, &query->code.walk, moment->nodes,
+                              moment->coded_rows, search->view, wanted, walk->pool);
+    sutra_index_rank(search->index, query, walk->pool, found, wanted, search->room);
+}
+
+/* The best of the linked rows, and of those that have codes. */
 static int search_linked(const struct moment *moment, struct sutra_work_query *query,
                          struct sutra_scratch *walk)
 {
@@ -85,13 +115,14 @@ static int search_linked(const struct moment *moment, struct sutra_work_query *q
     const size_t wanted = sutra_index_rerank_rows(k, search->ef);
     const size_t enough = k > half ? k : half;
     for (size_t ef = first_width(search, nodes);;) {
-        const int status = sutra_scratch_reserve(walk, nodes, ef);
+        const int status = sutra_scratch_reserve(walk, nodes, ef > wanted ? ef : wanted);
         if (status != SUTRA_OK)
             return status;
         sutra_index_walk(search->index, &moment->space, query, ef, walk);
         const size_t found = keep_visible(search, walk, wanted);
         if (found >= enough || (ef == nodes && found >= k)) {
             sutra_index_rank(search->index, query, walk->pool, found, wanted, search->room);
+            search_coded(moment, query, walk, wanted);
             return SUTRA_OK;
         }
         /* As wide as the share of visible rows suggests, but at least double. */
@@ -102,7 +133,8 @@ static int search_linked(const struct moment *moment, struct sutra_work_query *q
             break;
     }
     query->best_count = 0;
-    sutra_index_scan_rows(search->index, query, 1, 0, nodes, search->room, &search->view);
+    sutra_index_scan_rows(search->index, query, 1, 0, moment->coded_rows, search->room,
+                          &search->view);
     return SUTRA_OK;
 }
 
@@ -130,8 +162,8 @@ static int search_moment(const struct moment *moment, struct sutra_query_scratch
     }
     if (status != SUTRA_OK)
         return status;
-    sutra_index_scan_rows(search->index, work, count, moment->walks ? moment->nodes : 0,
-                          search->rows, search->room, &search->view);
+    sutra_index_scan_rows(search->index, work, count, moment->coded_rows, search->rows,
+                          search->room, &search->view);
     for (size_t q = 0; q < count; q++)
         write_hits(search, &work[q], first + q);
     return SUTRA_OK;
@@ -152,7 +184,7 @@ static int search_group(const struct stream_search *search, struct sutra_query_s
         moment.coded =
             sutra_index_has_codes(index) && (moment.walks || !sutra_index_has_originals(index));
         if (moment.walks)
-            sutra_index_search_space(index, &moment.space);
+            set_walk(&moment);
         status = search_moment(&moment, scratch, work, first, count);
     }
     sutra_unlock(&index->lock);

@@ -5,8 +5,10 @@
  * directory. Until the manifest is there nothing has happened; after it, files that neither it nor
  * the one before it names are removed.
  *
- * A delta holds new rows and changed ones. Once the deltas outweigh the base, or are many, the next
- * checkpoint writes everything anew.
+ * A delta holds new rows and changed ones. A plane whose changed rows, with those of the deltas
+ * before, come to half of it is written whole: patches are copied when a store is opened, a whole
+ * plane is mapped. Once the deltas outweigh the base, or are many, the next checkpoint writes
+ * everything anew.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
@@ -63,6 +65,18 @@ static int capture_patches(struct capture_part *captured, const struct sutra_par
     return SUTRA_OK;
 }
 
+static uint64_t patch_bytes(const struct sutra_part *part, size_t rows)
+{
+    return (uint64_t)rows * (part->row_bytes + sizeof(uint32_t));
+}
+
+static bool is_much_patched(const struct sutra_part *part, const struct sutra_sealed *sealed)
+{
+    const size_t marked = part->dirty ? part->dirty->marked : 0;
+    return marked && sealed->patched_bytes + patch_bytes(part, marked) >
+                         (uint64_t)part->rows * part->row_bytes / 2;
+}
+
 static int capture_part(struct sutra_store *store, struct capture *capture, size_t j, bool whole,
                         bool with_graph)
 {
@@ -73,8 +87,8 @@ static int capture_part(struct sutra_store *store, struct capture *capture, size
         captured->skip = true;
         return SUTRA_OK;
     }
-    const bool anew =
-        whole || !sealed->present || sealed->version != part->version || sealed->rows > part->rows;
+    const bool anew = whole || !sealed->present || sealed->version != part->version ||
+                      sealed->rows > part->rows || is_much_patched(part, sealed);
     captured->form = anew ? SUTRA_SECTION_WHOLE : SUTRA_SECTION_RANGE;
     captured->first = anew ? 0 : sealed->rows;
     int status = SUTRA_OK;
@@ -230,8 +244,16 @@ static void take_sealed(struct sutra_store *store, const struct capture *capture
 {
     for (size_t j = 0; j < capture->count; j++) {
         const struct sutra_part *part = &capture->parts[j];
-        if (!capture->part[j].skip)
-            store->sealed[part->kind] = (struct sutra_sealed){part->rows, part->version, true};
+        const struct capture_part *captured = &capture->part[j];
+        struct sutra_sealed *sealed = &store->sealed[part->kind];
+        if (captured->skip)
+            continue;
+        const uint64_t before = captured->form == SUTRA_SECTION_WHOLE ? 0 : sealed->patched_bytes;
+        *sealed = (struct sutra_sealed){.rows = part->rows,
+                                        .version = part->version,
+                                        .patched_bytes =
+                                            before + patch_bytes(part, captured->patch_count),
+                                        .present = true};
     }
 }
 
@@ -318,9 +340,13 @@ int sutra_store_mark_sealed(struct sutra_store *store, struct sutra_state *state
 {
     struct sutra_part parts[SUTRA_PARTS_MAX];
     const size_t count = sutra_state_parts(state, parts);
-    memset(store->sealed, 0, sizeof store->sealed);
+    for (size_t k = 0; k < SUTRA_PART_KINDS; k++) /* patched_bytes is known from loading */
+        store->sealed[k].present = false;
     for (size_t j = 0; j < count; j++) {
-        store->sealed[parts[j].kind] = (struct sutra_sealed){parts[j].rows, parts[j].version, true};
+        struct sutra_sealed *sealed = &store->sealed[parts[j].kind];
+        sealed->rows = parts[j].rows;
+        sealed->version = parts[j].version;
+        sealed->present = true;
         const int status =
             parts[j].dirty ? sutra_dirty_seal(parts[j].dirty, parts[j].rows) : SUTRA_OK;
         if (status != SUTRA_OK)

@@ -2,7 +2,8 @@
  *
  * The copy is made from a view while writers go on; what they write meanwhile is in the log, and is
  * replayed onto the copy, the last of it with writers waiting. Without a log writers wait
- * throughout.
+ * throughout. Where no concept and no vector is dead there is nothing to copy: associations are
+ * folded, and all is written anew.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "store_parts.h"
@@ -122,6 +123,29 @@ static int compact_in_memory(struct sutra_store *store, struct compaction *compa
     return status;
 }
 
+/* Is there a version of a concept, or a vector, that only older views see? */
+static bool has_dead(struct sutra_store *store)
+{
+    pthread_mutex_lock(&store->writer);
+    const struct sutra_state *state = sutra_store_state(store);
+    const bool found = state->concepts.slot_count > state->concepts.live_count ||
+                       (state->index && sutra_stream_dead(state->index) > 0);
+    pthread_mutex_unlock(&store->writer);
+    return found;
+}
+
+static int compact_associations(struct sutra_store *store)
+{
+    size_t linked = 1;
+    int status = SUTRA_OK;
+    while (status == SUTRA_OK && linked)
+        status = sutra_store_link_step(store, LINK_STEP, &linked);
+    const struct sutra_state *state = sutra_store_state(store);
+    if (status == SUTRA_OK && sutra_associations_delta_rows(state->associations) > 0)
+        status = sutra_store_fold(store);
+    return status;
+}
+
 int sutra_store_compact(struct sutra_store *store)
 {
     if (store->read_only)
@@ -129,9 +153,13 @@ int sutra_store_compact(struct sutra_store *store)
     pthread_mutex_lock(&store->maintenance);
     struct compaction compaction = {0};
     int status = SUTRA_E_CLOSED;
-    if (!__atomic_load_n(&store->closed, __ATOMIC_ACQUIRE))
-        status = store->io ? compact_with_log(store, &compaction)
-                           : compact_in_memory(store, &compaction);
+    if (!__atomic_load_n(&store->closed, __ATOMIC_ACQUIRE)) {
+        if (!has_dead(store))
+            status = compact_associations(store);
+        else
+            status = store->io ? compact_with_log(store, &compaction)
+                               : compact_in_memory(store, &compaction);
+    }
     sutra_store_view_end(compaction.view);
     sutra_state_release(compaction.fresh);
     if (status == SUTRA_OK) {

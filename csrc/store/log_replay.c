@@ -341,6 +341,8 @@ static int hand_over(struct reader *reader, const struct sutra_log_replay *repla
             return fault(fault_out, SUTRA_E_CORRUPT, RECORD_WHAT, at, lsn, record.lsn);
         status = replay->each(replay->context, lsn, record.flags, data + SUTRA_LOG_RECORD_PAYLOAD,
                               record.payload_bytes);
+        if (status == SUTRA_E_CORRUPT) /* its checksum holds, and what it says does not */
+            return fault(fault_out, status, RECORD_WHAT, at, 0, 0);
         if (status != SUTRA_OK)
             return status;
         at += record.bytes;

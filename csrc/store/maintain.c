@@ -68,7 +68,7 @@ bool sutra_store_fold_due(const struct sutra_associations *associations)
     return delta >= FOLD_ROWS_MIN && delta >= sutra_associations_count(associations) / 3;
 }
 
-static int fold(struct sutra_store *store)
+int sutra_store_fold(struct sutra_store *store)
 {
     /* Edges of the CSR have no birth: every reader must be past them. So all that is applied is
      * made visible first. */
@@ -89,7 +89,7 @@ static int reconcile(struct sutra_store *store, size_t *linked_out)
 {
     int status = sutra_store_link_step(store, LINK_STEP, linked_out);
     if (status == SUTRA_OK && sutra_store_fold_due(sutra_store_state(store)->associations))
-        status = fold(store);
+        status = sutra_store_fold(store);
     if (sutra_store_checkpoint_due(store)) {
         const int written = sutra_store_checkpoint_locked(store, false, false);
         status = status == SUTRA_OK ? written : status;

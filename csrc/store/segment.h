@@ -133,6 +133,9 @@ struct sutra_segment_chain {
 int sutra_segment_chain_load(void *chain, uint32_t kind, size_t row_bytes, size_t rows, bool hot,
                              int huge_pages, struct sutra_plane *plane_out);
 
+/* Bytes of a kind's patches since the last section that holds the whole plane. */
+uint64_t sutra_segment_chain_patched(const struct sutra_segment_chain *chain, uint32_t kind);
+
 /* Map a section that has just been written in place of the same bytes in memory (whole 64 KiB
  * blocks only), which gives that memory back. The plane's bytes there must be equal and not be
  * written to again, and the plane must not grow meanwhile. Rows before the section's first that

@@ -313,6 +313,18 @@ int sutra_segment_chain_load(void *chain, uint32_t kind, size_t row_bytes, size_
     return status;
 }
 
+uint64_t sutra_segment_chain_patched(const struct sutra_segment_chain *chain, uint32_t kind)
+{
+    struct load load = {.chain = chain, .kind = kind};
+    uint64_t bytes = 0;
+    find_first(&load);
+    for (struct place place = first_place(&load); next_place(&load, &place);) {
+        if (place.at->form == SUTRA_SECTION_PATCH)
+            bytes += place.at->rows * (place.at->row_bytes + sizeof(uint32_t));
+    }
+    return bytes;
+}
+
 /* ---- adopting */
 
 /* Are the bytes of earlier rows at the front of a section those of the plane? */

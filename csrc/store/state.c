@@ -202,6 +202,8 @@ int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *man
     }
     if (status == SUTRA_OK && state->index)
         store->index_options.dim = sutra_stream_dim(state->index);
+    for (uint32_t kind = 0; status == SUTRA_OK && kind < SUTRA_PART_KINDS; kind++)
+        store->sealed[kind].patched_bytes = sutra_segment_chain_patched(&chain, kind);
     if (status != SUTRA_OK && !file_out[0])
         sutra_manifest_name(manifest->generation, file_out);
     for (size_t j = 0; j < chain.count; j++)

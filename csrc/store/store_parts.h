@@ -53,6 +53,7 @@ struct sutra_state {
 struct sutra_sealed {
     uint64_t rows;
     uint64_t version;
+    uint64_t patched_bytes; /* in segments, since the last that holds the whole plane */
     bool present;
 };
 
@@ -272,6 +273,8 @@ void sutra_store_stop_thread(struct sutra_store *store);
 int sutra_store_link_step(struct sutra_store *store, size_t rows, size_t *linked_out);
 size_t sutra_store_pending(struct sutra_store *store);
 bool sutra_store_fold_due(const struct sutra_associations *associations);
+/* Merge the associations' delta into their base. The maintenance lock is held. */
+int sutra_store_fold(struct sutra_store *store);
 /* Age of the oldest pending row. The commit lock is held. */
 int64_t sutra_store_lag_ms(const struct sutra_store *store);
 

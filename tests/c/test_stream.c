@@ -230,6 +230,38 @@ static void appended_rows_are_found_at_once(void)
     }
 }
 
+/* With codes and without links: scanned by codes. */
+static void encoded_rows_are_found_before_they_are_linked(void)
+{
+    enum { LINKED = 1200, WAITING = 1800 };
+    for (size_t kind = 0; kind < STREAM_KINDS; kind++) {
+        struct sutra_index *index = new_stream(&stream_kinds[kind]);
+        struct model model;
+        seed_random(120 + kind);
+        REQUIRE(index != NULL && make_model(&model, stream_kinds[kind].metric, LINKED + WAITING));
+        append_rows(&model, index, LINKED, 1);
+        CHECK_EQ(link_rows(index, SIZE_MAX), SUTRA_OK);
+        append_rows(&model, index, WAITING, 2);
+        CHECK_EQ(link_rows(index, 0), SUTRA_OK);
+        CHECK_EQ(sutra_stream_pending(index), WAITING);
+        for (size_t row = LINKED; row < model.room; row += 50)
+            end_row(&model, index, row, 3);
+        for (uint64_t view = 1; view <= 3; view++)
+            check_searches(&model, index, &stream_kinds[kind], view, 40);
+        for (size_t row = LINKED + 1; stream_kinds[kind].metric != SUTRA_METRIC_IP &&
+                                      stream_kinds[kind].keep && row < model.room;
+             row += 50) {
+            struct found found;
+            CHECK_EQ(find(index, model.vectors + row * DIM, 1, 0, false, 3, &found), SUTRA_OK);
+            CHECK_EQ(found.rows[0], row);
+            CHECK_EQ(find(index, model.vectors + row * DIM, 1, 0, false, 1, &found), SUTRA_OK);
+            CHECK(found.rows[0] < LINKED);
+        }
+        sutra_index_free(index);
+        free_model(&model);
+    }
+}
+
 /* How many of `ids` are among the ten of each query in `truth`. */
 static size_t count_common(const int64_t *ids, const int64_t *truth, size_t queries)
 {
@@ -549,7 +581,8 @@ static void bad_input_is_refused(void)
 
 CHECK_MAIN(CASE(small_indexes_are_scanned), CASE(lifetimes_match_the_definition),
            CASE(a_row_ends_once), CASE(dead_rows_do_not_crowd_out_the_living),
-           CASE(appended_rows_are_found_at_once), CASE(streaming_costs_little_recall),
+           CASE(appended_rows_are_found_at_once),
+           CASE(encoded_rows_are_found_before_they_are_linked), CASE(streaming_costs_little_recall),
            CASE(neighbours_may_come_together), CASE(batches_equal_single_queries),
            CASE(vectors_come_back), CASE(zero_vectors_lie_at_one), CASE(threads_do_not_matter),
            CASE(linking_stops_when_told), CASE(bad_input_is_refused))
