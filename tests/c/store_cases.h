@@ -532,7 +532,7 @@ static inline void job_close(struct job *job)
 static inline void job_count_checkpoints(struct job *job)
 {
     struct sutra_store_stats stats;
-    if (sutra_store_stats(job->store, &stats) == SUTRA_OK)
+    if (job->store != NULL && sutra_store_stats(job->store, &stats) == SUTRA_OK)
         job->checkpoints += stats.checkpoints;
 }
 

@@ -50,6 +50,7 @@ static inline int take_file(void *context, const char *path)
     struct image_file *file = &image->files[image->count];
     if (strncmp(path, &STORE_PATH[1], strlen(STORE_PATH) - 1) != 0 || image->count == FILES_MAX)
         return 0;
+    *file = (struct image_file){0};
     (void)snprintf(file->path, sizeof file->path, "/%.60s", path);
     file->name = strrchr(file->path, '/') + 1;
     image->count++;
@@ -113,14 +114,35 @@ static inline uint64_t first_seed(void)
     return seed != NULL ? strtoull(seed, NULL, 10) : 1;
 }
 
-/* A store with a graph and several segments, or a very small one; after its checkpoints come two
- * log files. */
-static inline struct image *make_image(bool small)
+/* The files of the store, which is closed, and what it shows: that of the model. */
+static inline void take_shown(struct image *image)
 {
-    static struct image image;
     struct sutra_store *store;
     struct sutra_store_stats stats;
     struct sutra_fault fault;
+    take_files(image);
+    CHECK_EQ(open_image(image, image->prepared.fs, SUTRA_STORE_READ, 0, &store, NULL, &fault), 0);
+    if (store != NULL) {
+        CHECK_EQ(store_shows(store, &image->shown), 0);
+        CHECK_EQ(sutra_store_stats(store, &stats), 0);
+        image->checkpoint_lsn = stats.checkpoint_lsn;
+    }
+    CHECK(image->shown.digest == image->prepared.job->model->digest);
+    drop_store(store);
+}
+
+enum image_form {
+    IMAGE_WHOLE,  /* with a graph and several segments */
+    IMAGE_SMALL,  /* a few kilobytes */
+    IMAGE_KILLED, /* as IMAGE_WHOLE, but not closed: only what was written next vouches for a write
+                   */
+};
+
+/* A store with two log files after its checkpoints. */
+static inline struct image *make_image(enum image_form form)
+{
+    const bool small = form == IMAGE_SMALL;
+    static struct image image;
     image = (struct image){0};
     if (small) {
         if (sutra_simulated_new(first_seed(), &image.prepared.fs) != SUTRA_OK)
@@ -145,19 +167,21 @@ static inline struct image *make_image(bool small)
     CHECK_EQ(job_reopen(job, true), 0);
     job_write_some(job, small ? 3 : 15);
     CHECK_EQ(sutra_store_flush(job->store), 0);
+    if (form == IMAGE_KILLED) {
+        /* Each is durable before the next is written. */
+        for (unsigned j = 0; j < 20; j++) {
+            job_write_some(job, 1);
+            CHECK_EQ(sutra_store_flush(job->store), 0);
+        }
+        drop_store(job->store);
+        job->store = NULL;
+    }
     job_close(job);
     CHECK_EQ(job->wrong, 0);
-    take_files(&image);
-    CHECK_EQ(open_image(&image, image.prepared.fs, SUTRA_STORE_READ, 0, &store, NULL, &fault), 0);
-    if (store != NULL) {
-        CHECK_EQ(store_shows(store, &image.shown), 0);
-        CHECK_EQ(sutra_store_stats(store, &stats), 0);
-        image.checkpoint_lsn = stats.checkpoint_lsn;
-    }
-    CHECK(image.shown.digest == job->model->digest);
-    CHECK(image.last_log != NULL &&
-          image.marker + SUTRA_LOG_RECORD_PAYLOAD == image.last_log->used);
-    drop_store(store);
+    take_shown(&image);
+    CHECK(
+        image.last_log != NULL &&
+        (form == IMAGE_KILLED || image.marker + SUTRA_LOG_RECORD_PAYLOAD == image.last_log->used));
     return &image;
 }
 

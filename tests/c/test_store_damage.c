@@ -1,9 +1,11 @@
 /* Damaged stores: files with bits flipped, cut, overwritten, missing, twice, or in each other's
- * place. store_image.h says what must come of it.
+ * place. store_image.h says what must come of it. And what closing and compaction leave in them.
  * SUTRA_TEST_SLOW=1 tries far more, among that every bit of a small store; SUTRA_TEST_SEED=N other
  * stores and places.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "io/faulty.h"
+#include "store_calls.h"
 #include "store_image.h"
 
 /* ---- bits and bytes */
@@ -19,7 +21,7 @@ static void flip_bit(struct image *image, struct image_file *file, size_t bit, u
 
 static void flipped_bits(void)
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     const size_t count = 4000 / tests_divisor() * (tests_are_slow() ? 20 : 1);
     for (size_t turn = 0; turn < count && tally.wrong == 0; turn++) {
@@ -39,7 +41,7 @@ static void flipped_bits(void)
 /* Of a very small store; every one where there is time. */
 static void flipped_bits_of_small(void)
 {
-    struct image *image = make_image(true);
+    struct image *image = make_image(IMAGE_SMALL);
     struct tally tally = {0};
     size_t bits = 0;
     for (size_t f = 0; f < image->count; f++)
@@ -56,11 +58,25 @@ static void flipped_bits_of_small(void)
     free_image(image);
 }
 
+/* A process that was killed has left no marker: every write is vouched for by the one after it. */
+static void flipped_bits_of_killed(void)
+{
+    struct image *image = make_image(IMAGE_KILLED);
+    struct image_file *log = image->last_log;
+    struct tally tally = {0};
+    const size_t step = 8 * log->used / (1500 / tests_divisor()) + 1;
+    for (size_t bit = 0; bit < log->used * 8 && tally.wrong == 0; bit += step)
+        flip_bit(image, log, bit, bit, &tally);
+    report("flipped bits of a log without a marker", &tally);
+    CHECK(tally.refused > 0 && tally.shortened > 0);
+    free_image(image);
+}
+
 /* Zeros, noise, or bytes of another place. */
 static void overwritten_ranges(void)
 {
     static uint8_t bytes[1 << 16];
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     const size_t count = 2000 / tests_divisor() * (tests_are_slow() ? 20 : 1);
     for (size_t turn = 0; turn < count && tally.wrong == 0; turn++) {
@@ -90,7 +106,7 @@ static void overwritten_ranges(void)
 
 static void cut_files(void)
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     const size_t count = 1000 / tests_divisor() * (tests_are_slow() ? 20 : 1);
     for (size_t turn = 0; turn < count && tally.wrong == 0; turn++) {
@@ -114,7 +130,7 @@ static void cut_files(void)
 
 static void missing_files(void)
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     for (size_t f = 0; f < image->count; f++) {
         struct image_file *file = &image->files[f];
@@ -143,7 +159,7 @@ static void missing_files(void)
 
 static void moved_files(void)
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     for (size_t f = 0; f < image->count; f++) {
         const struct image_file *file = &image->files[f];
@@ -173,7 +189,7 @@ static void moved_files(void)
 /* A file under another number, beside the one it was or instead of it. */
 static void renumbered_files(void)
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     for (size_t f = 0; f < image->count; f++) {
         const struct image_file *file = &image->files[f];
@@ -206,24 +222,26 @@ static void renumbered_files(void)
 
 /* ---- what the manifest before is kept for */
 
+static const struct image_file *
+newest_file(const struct image *image, bool (*number_of)(const char *name, uint64_t *number_out))
+{
+    const struct image_file *newest = NULL;
+    uint64_t number, most = 0;
+    for (size_t f = 0; f < image->count; f++) {
+        if (!number_of(image->files[f].name, &number) || number <= most)
+            continue;
+        most = number;
+        newest = &image->files[f];
+    }
+    return newest;
+}
+
 /* The newest manifest does not hold, or what only it names: the one before it, and the logs since,
  * have the same state. */
-static void older_manifest(void)
+static void use_older(struct image *image)
 {
-    struct image *image = make_image(false);
-    struct tally tally = {0};
-    uint64_t number, generation = 0, newest_segment = 0;
-    const struct image_file *manifest = NULL, *segment = NULL;
-    for (size_t f = 0; f < image->count; f++) {
-        const struct image_file *file = &image->files[f];
-        if (sutra_manifest_number(file->name, &number) && number > generation) {
-            generation = number;
-            manifest = file;
-        } else if (sutra_segment_number(file->name, &number) && number > newest_segment) {
-            newest_segment = number;
-            segment = file;
-        }
-    }
+    const struct image_file *manifest = newest_file(image, sutra_manifest_number);
+    const struct image_file *segment = newest_file(image, sutra_segment_number);
     REQUIRE(manifest != NULL && segment != NULL);
     const struct image_file *files[2] = {manifest, segment};
     for (unsigned turn = 0; turn < 12; turn++) {
@@ -261,23 +279,172 @@ static void older_manifest(void)
             drop_store(store);
         }
         sutra_simulated_free(fs);
-        tally.tried++;
     }
+}
+
+static void older_manifest(void)
+{
+    struct image *image = make_image(IMAGE_WHOLE);
+    use_older(image);
+    free_image(image);
+}
+
+/* The newest manifest names one segment anew, and none of those that the one before it names. */
+static void older_segments(void)
+{
+    struct image *image = make_image(IMAGE_SMALL);
+    struct job *job = image->prepared.job;
+    struct sutra_store_stats stats = {0};
+    size_t most = 0;
+    CHECK_EQ(job_open(job), SUTRA_OK);
+    for (unsigned round = 0; round < 60 && (most < 2 || stats.segments > 1); round++) {
+        job_write_some(job, 2);
+        CHECK_EQ(sutra_store_checkpoint(job->store), SUTRA_OK);
+        CHECK_EQ(sutra_store_stats(job->store, &stats), SUTRA_OK);
+        most = stats.segments > most ? stats.segments : most;
+    }
+    CHECK(most > 1 && stats.segments == 1);
+    job_write_some(job, 5);
+    job_close(job);
+    CHECK_EQ(job->wrong, 0);
+    take_shown(image);
+    use_older(image);
+    free_image(image);
+}
+
+/* The newest segment is gone and the logs too. The manifest before it has an older state, and the
+ * newest one tells that there was more. */
+static void logs_before_missing(void)
+{
+    struct image *image = make_image(IMAGE_SMALL);
+    struct job *job = image->prepared.job;
+    CHECK_EQ(job_open(job), SUTRA_OK);
+    job_write_some(job, 5);
+    CHECK_EQ(sutra_store_checkpoint(job->store), SUTRA_OK);
+    job_close(job);
+    CHECK_EQ(job->wrong, 0);
+    take_shown(image);
+    const struct image_file *segment = newest_file(image, sutra_segment_number);
+    REQUIRE(segment != NULL && image->last_log != NULL);
+    for (unsigned turn = 0; turn < 4; turn++) {
+        struct sutra_store *store;
+        struct sutra_fault fault = SUTRA_FAULT_NONE;
+        struct sutra_simulated *fs = disk_with(image, segment->path, NULL, 0);
+        const struct sutra_io *io = sutra_simulated_io(fs);
+        const bool missing = turn % 2 == 1;
+        for (size_t f = 0; f < image->count && missing; f++) {
+            if (image->files[f].number)
+                CHECK_EQ(io->unlink(io->context, image->files[f].path), 0);
+        }
+        const int mode = turn < 2 ? SUTRA_STORE_READ : SUTRA_STORE_APPEND;
+        CHECK_EQ(open_image(image, fs, mode, turn, &store, NULL, &fault),
+                 missing ? SUTRA_E_CORRUPT : SUTRA_OK);
+        CHECK(!missing || (fault.what != NULL && strcmp(fault.what, "log missing") == 0));
+        drop_store(store);
+        sutra_simulated_free(fs);
+    }
+    free_image(image);
+}
+
+/* ---- what closing leaves */
+
+/* Whatever a write waits for: a store that closed well is on the disk, and one that could not be
+ * synced says so. */
+static void closed_is_durable(void)
+{
+    static const int modes[3] = {SUTRA_SYNC_FULL, SUTRA_SYNC_INTERVAL, SUTRA_SYNC_OFF};
+    static const int64_t ids[2] = {1, 2};
+    for (unsigned turn = 0; turn < 6; turn++) {
+        const struct sutra_store_options options =
+            store_options(SUTRA_STORE_APPEND, modes[turn / 2]);
+        const bool fails = turn % 2 == 1;
+        struct sutra_simulated *fs, *after;
+        struct sutra_faulty faulty;
+        struct sutra_store *store;
+        struct sutra_fault fault;
+        struct shown shown = {0};
+        uint64_t lsn = 0;
+        REQUIRE(sutra_simulated_new(turn, &fs) == SUTRA_OK);
+        sutra_faulty_init(&faulty, sutra_simulated_io(fs));
+        REQUIRE(open_store(&faulty.io, STORE_PATH, &options, &store) == SUTRA_OK);
+        struct sutra_op op = put_op(ids, 2);
+        CHECK_EQ(sutra_store_write(store, &op, 1, false, &lsn, &fault), SUTRA_OK);
+        CHECK(sutra_store_durable_lsn(store) < lsn);
+        faulty.fail_at = fails ? faulty.calls + 1 : 0;
+        CHECK_EQ(sutra_store_close(store), fails ? SUTRA_E_DURABILITY : SUTRA_OK);
+        sutra_store_free(store);
+        REQUIRE(sutra_simulated_crash(fs, sutra_simulated_operations(fs), SUTRA_CRASH_LOSE_ALL, 0,
+                                      turn, &after) == SUTRA_OK);
+        CHECK_EQ(open_store(sutra_simulated_io(after), STORE_PATH, &options, &store), SUTRA_OK);
+        if (store != NULL) {
+            CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+            CHECK(shown.live == 2 || (fails && shown.live == 0));
+        }
+        drop_store(store);
+        sutra_simulated_free(after);
+        sutra_simulated_free(fs);
+    }
+}
+
+/* ---- what is gone */
+
+/* How many of the store's files hold these bytes. */
+static size_t files_with(struct image *image, const uint8_t *bytes, size_t count)
+{
+    size_t files = 0;
+    take_files(image);
+    for (size_t f = 0; f < image->count; f++) {
+        const struct image_file *file = &image->files[f];
+        bool found = false;
+        for (size_t at = 0; at + count <= file->bytes && !found; at++)
+            found = memcmp(file->data + at, bytes, count) == 0;
+        files += found;
+    }
+    return files;
+}
+
+/* What was deleted before a compaction is in no file after it. */
+static void compacted_bytes(void)
+{
+    static const uint8_t text[] = "these bytes are in no other content of this store";
+    static const uint8_t *const contents[1] = {text};
+    static const uint32_t content_bytes[1] = {sizeof text};
+    static const int64_t id = 1234567;
+    struct image *image = make_image(IMAGE_SMALL);
+    struct sutra_store *store;
+    struct sutra_fault fault;
+    uint64_t lsn;
+    struct sutra_op put = put_op(&id, 1), gone = ids_op(SUTRA_OP_DELETE, &id, 1);
+    put.put.contents = contents;
+    put.put.content_bytes = content_bytes;
+    REQUIRE(open_image(image, image->prepared.fs, SUTRA_STORE_APPEND, 0, &store, NULL, &fault) ==
+            SUTRA_OK);
+    CHECK_EQ(sutra_store_write(store, &put, 1, true, &lsn, &fault), SUTRA_OK);
+    CHECK_EQ(files_with(image, text, sizeof text), 1); /* a log */
+    CHECK_EQ(sutra_store_checkpoint(store), SUTRA_OK);
+    CHECK(files_with(image, text, sizeof text) > 0);
+    CHECK_EQ(sutra_store_write(store, &gone, 1, true, &lsn, &fault), SUTRA_OK);
+    CHECK_EQ(gone.done, 1);
+    CHECK_EQ(sutra_store_compact(store), SUTRA_OK);
+    CHECK_EQ(files_with(image, text, sizeof text), 0);
+    drop_store(store);
     free_image(image);
 }
 
 /* ---- files of another history */
 
-/* A copy of the store lived on by itself: the same file numbers and LSNs, other operations. */
-static struct sutra_simulated *branch(struct image *image, uint64_t seed)
+/* A copy of the store lived on by itself: the same file numbers and LSNs, other operations; of the
+ * same seed the same ones, of the same lengths, but later. */
+static struct sutra_simulated *branch(struct image *image, uint64_t seed, int64_t later_ns)
 {
     struct sutra_simulated *fs;
     const struct prepared *prepared = &image->prepared;
     if (sutra_simulated_crash(prepared->fs, sutra_simulated_operations(prepared->fs),
-                              SUTRA_CRASH_KEEP_ALL, 0, seed, &fs) != SUTRA_OK)
+                              SUTRA_CRASH_KEEP_ALL, 0, seed + (uint64_t)later_ns, &fs) != SUTRA_OK)
         abort();
     struct job *job = prepared_job(prepared, sutra_simulated_io(fs), fs, seed, SUTRA_SYNC_FULL);
     job->lsn = image->shown.lsn;
+    job->work->time_ns += later_ns;
     for (unsigned files = 0; files < 3; files++) {
         CHECK_EQ(job_open(job), SUTRA_OK);
         job_write_some(job, 8);
@@ -287,11 +454,9 @@ static struct sutra_simulated *branch(struct image *image, uint64_t seed)
     return fs;
 }
 
-/* A log of one cannot take the place of the other's: what comes after it knows which was before. */
-static void another_history(void)
+static void exchange_logs(struct image *image, struct sutra_simulated *one,
+                          struct sutra_simulated *other, bool same_lengths)
 {
-    struct image *image = make_image(false);
-    struct sutra_simulated *one = branch(image, 71), *other = branch(image, 72);
     const uint64_t last = image->last_log->number;
     size_t refused = 0;
     for (uint64_t number = last + 1; number <= last + 2; number++) {
@@ -307,6 +472,8 @@ static void another_history(void)
         uint8_t *saved = malloc(own_bytes);
         REQUIRE(saved != NULL);
         memcpy(saved, own, own_bytes);
+        size_t at;
+        CHECK((walk_log(data, bytes, &at) == walk_log(own, own_bytes, &at)) == same_lengths);
         CHECK_EQ(sutra_simulated_put(one, path, data, bytes), SUTRA_OK);
         refused += open_image(image, one, SUTRA_STORE_READ, number, &store, NULL, &fault) ==
                    SUTRA_E_CORRUPT;
@@ -319,9 +486,19 @@ static void another_history(void)
     CHECK_EQ(refused, 2);
     sutra_simulated_free(one);
     sutra_simulated_free(other);
+}
+
+/* A log of one cannot take the place of the other's: what comes after it knows which was before. */
+static void another_history(void)
+{
+    struct image *image = make_image(IMAGE_WHOLE);
+    exchange_logs(image, branch(image, 71, 0), branch(image, 72, 0), false);
+    exchange_logs(image, branch(image, 71, 0), branch(image, 71, 1), true);
     free_image(image);
 }
 
-CHECK_MAIN(CASE(flipped_bits), CASE(flipped_bits_of_small), CASE(overwritten_ranges),
-           CASE(cut_files), CASE(missing_files), CASE(moved_files), CASE(renumbered_files),
-           CASE(older_manifest), CASE(another_history))
+CHECK_MAIN(CASE(flipped_bits), CASE(flipped_bits_of_small), CASE(flipped_bits_of_killed),
+           CASE(overwritten_ranges), CASE(cut_files), CASE(missing_files), CASE(moved_files),
+           CASE(renumbered_files), CASE(older_manifest), CASE(older_segments),
+           CASE(logs_before_missing), CASE(closed_is_durable), CASE(compacted_bytes),
+           CASE(another_history))

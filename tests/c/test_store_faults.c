@@ -3,11 +3,13 @@
  * Work is done on a prepared store until a call fails. A call of the store that fails has either
  * changed nothing, or the handle takes no more writes; reading goes on in both cases. What had been
  * acknowledged is there when the store is opened again without faults, and after a power cut.
+ * Beside that: a log file that cannot be made, and writes in the middle of a compaction or sync.
  * SUTRA_TEST_SLOW=1 tries every k, SUTRA_TEST_SEED=N other work. A failure prints a line that
  * repeats it: SUTRA_TEST_TRIAL="..." and the test's name as the argument.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "io/faulty.h"
+#include "store_calls.h"
 #include "store_prepared.h"
 
 #define CALLS 60u
@@ -288,6 +290,178 @@ static void short_transfers(void)
     every_call(&(struct plan){.name = "short", .short_transfer = true});
 }
 
+/* ---- a log file that cannot be made */
+
+/* The first write after opening makes a log file. Whichever call of that fails, and cannot be
+ * undone either, the next write goes on, and what is left of the failed one is in nobody's way. */
+static void failed_log_files(void)
+{
+    static const int64_t ids[2] = {1, 2};
+    size_t failed = 0;
+    for (uint64_t at = 1; at <= 14; at++) {
+        for (unsigned rounds = 1; rounds <= 3; rounds++) {
+            struct sutra_simulated *fs;
+            struct sutra_faulty faulty;
+            struct sutra_store *store;
+            struct sutra_fault fault;
+            struct shown shown = {0};
+            uint64_t lsn = 0;
+            const struct sutra_store_options options =
+                store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
+            struct sutra_op op = put_op(ids, 1);
+            REQUIRE(sutra_simulated_new(at, &fs) == SUTRA_OK);
+            sutra_faulty_init(&faulty, sutra_simulated_io(fs));
+            faulty.sticky = true;
+            REQUIRE(open_store(&faulty.io, STORE_PATH, &options, &store) == SUTRA_OK);
+            int status = SUTRA_OK;
+            for (unsigned round = 0; round < rounds && status != SUTRA_E_DURABILITY; round++) {
+                faulty.fail_at = faulty.calls + at;
+                status = sutra_store_write(store, &op, 1, true, &lsn, &fault);
+            }
+            faulty.fail_at = 0;
+            failed += status != SUTRA_OK;
+            op.put.ids.numbers = ids + 1;
+            const int after = sutra_store_write(store, &op, 1, true, &lsn, &fault);
+            CHECK(after == SUTRA_OK || after == SUTRA_E_DURABILITY);
+            drop_store(store);
+            CHECK_EQ(open_store(&faulty.io, STORE_PATH, &options, &store), SUTRA_OK);
+            if (store != NULL) {
+                CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+                CHECK(shown.live >= (size_t)(after == SUTRA_OK) && shown.live <= 2);
+                op.put.replace = true;
+                CHECK_EQ(sutra_store_write(store, &op, 1, true, &lsn, &fault), SUTRA_OK);
+            }
+            drop_store(store);
+            CHECK_EQ(open_store(&faulty.io, STORE_PATH, &options, &store), SUTRA_OK);
+            drop_store(store);
+            sutra_simulated_free(fs);
+        }
+    }
+    CHECK(failed > 10);
+}
+
+/* ---- writes that come in the middle of something */
+
+static struct {
+    struct sutra_kernels kernels;
+    struct sutra_io io;
+    struct sutra_store *in_dot, *in_sync; /* not NULL: the next call of the hook writes to it */
+    int status;
+    uint64_t lsn;
+} meanwhile;
+
+/* Two more concepts, and one less. */
+static int write_two(struct sutra_store *store, int64_t first, int64_t gone, bool wait,
+                     uint64_t *lsn_out)
+{
+    const int64_t ids[2] = {first, first + 1};
+    struct sutra_fault fault;
+    struct sutra_op ops[2] = {put_op(ids, 2), ids_op(SUTRA_OP_DELETE, &gone, 1)};
+    return sutra_store_write(store, ops, 2, wait, lsn_out, &fault);
+}
+
+static void write_meanwhile(struct sutra_store **to, bool wait)
+{
+    struct sutra_store *const store = *to;
+    *to = NULL;
+    if (store != NULL)
+        meanwhile.status = write_two(store, 100, 7, wait, &meanwhile.lsn);
+}
+
+static float dot_and_write(const float *a, const float *b, size_t dim)
+{
+    write_meanwhile(&meanwhile.in_dot, true);
+    return meanwhile.kernels.dot_f32(a, b, dim);
+}
+
+static int sync_and_write(void *context, int fd)
+{
+    const int status = meanwhile.io.sync(context, fd);
+    write_meanwhile(&meanwhile.in_sync, false);
+    return status;
+}
+
+/* A store with twenty concepts that have vectors, whose calls go by way of the hooks. */
+static bool open_hooked(struct sutra_simulated **fs_out, struct sutra_store **store_out)
+{
+    static struct sutra_kernels kernels;
+    static struct sutra_io io;
+    const struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
+    int64_t ids[20];
+    float vectors[20 * MODEL_DIM];
+    struct sutra_fault fault;
+    uint64_t lsn;
+    struct sutra_op op = vector_op(ids, 20, vectors);
+    for (size_t j = 0; j < 20; j++) {
+        ids[j] = (int64_t)j;
+        make_vector(j, vectors + j * MODEL_DIM);
+    }
+    if (sutra_simulated_new(1, fs_out) != SUTRA_OK)
+        return false;
+    memset(&meanwhile, 0, sizeof meanwhile);
+    meanwhile.status = -1;
+    meanwhile.kernels = kernels = *test_kernels();
+    meanwhile.io = io = *sutra_simulated_io(*fs_out);
+    kernels.dot_f32 = dot_and_write;
+    io.sync = sync_and_write;
+    return sutra_store_open(&io, &kernels, STORE_PATH, &options, store_out, NULL, &fault) ==
+               SUTRA_OK &&
+           sutra_store_write(*store_out, &op, 1, true, &lsn, &fault) == SUTRA_OK;
+}
+
+/* The copy is made from a view; what is written before the copy is in use must be in it all the
+ * same. It looks at each vector: the write comes with the first of these looks. */
+static void written_while_compacting(void)
+{
+    struct sutra_simulated *fs;
+    struct sutra_store *store;
+    struct sutra_fault fault;
+    struct shown shown = {0}, after = {0};
+    uint64_t lsn;
+    const struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
+    REQUIRE(open_hooked(&fs, &store));
+    const struct sutra_io *const io = sutra_simulated_io(fs);
+    CHECK_EQ(write_two(store, 50, 3, true, &lsn), SUTRA_OK); /* one is dead: there is a copy */
+    meanwhile.in_dot = store;
+    CHECK_EQ(sutra_store_compact(store), SUTRA_OK);
+    CHECK_EQ(meanwhile.status, SUTRA_OK);
+    CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+    CHECK_EQ(shown.live, 22);
+    drop_store(store);
+    CHECK_EQ(open_store(io, STORE_PATH, &options, &store), SUTRA_OK);
+    if (store != NULL) {
+        CHECK_EQ(store_shows(store, &after), SUTRA_OK);
+        CHECK(after.digest == shown.digest);
+        CHECK_EQ(sutra_store_verify(store, true, NULL, &fault), SUTRA_OK);
+    }
+    drop_store(store);
+    sutra_simulated_free(fs);
+}
+
+/* A sync makes durable, and visible, what was written before it began and no more. */
+static void written_while_syncing(void)
+{
+    struct sutra_simulated *fs;
+    struct sutra_store *store;
+    struct shown shown = {0};
+    uint64_t lsn = 0;
+    REQUIRE(open_hooked(&fs, &store));
+    meanwhile.in_sync = store;
+    CHECK_EQ(write_two(store, 50, 3, true, &lsn), SUTRA_OK);
+    CHECK_EQ(meanwhile.status, SUTRA_OK);
+    CHECK_EQ(meanwhile.lsn, lsn + 1);
+    CHECK_EQ(sutra_store_durable_lsn(store), lsn);
+    CHECK_EQ(sutra_store_visible_lsn(store), lsn);
+    CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+    CHECK_EQ(shown.live, 21);
+    CHECK_EQ(sutra_store_wait(store, lsn + 1), SUTRA_OK);
+    CHECK_EQ(sutra_store_durable_lsn(store), lsn + 1);
+    CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+    CHECK_EQ(shown.live, 22);
+    drop_store(store);
+    sutra_simulated_free(fs);
+}
+
 /* ---- a disk that is full */
 
 static uint64_t used_bytes(struct sutra_simulated *fs)
@@ -406,5 +580,6 @@ static void full_disk(void)
     prepared_free(&prepared);
 }
 
-CHECK_MAIN(CASE(full_disk), CASE(errors_once), CASE(errors_for_ever), CASE(syncs_that_drop),
+CHECK_MAIN(CASE(failed_log_files), CASE(written_while_compacting), CASE(written_while_syncing),
+           CASE(full_disk), CASE(errors_once), CASE(errors_for_ever), CASE(syncs_that_drop),
            CASE(no_space_once), CASE(no_space_for_ever), CASE(interruptions), CASE(short_transfers))

@@ -3,6 +3,7 @@
  * SUTRA_TEST_SLOW=1 tries far more, SUTRA_TEST_SEED=N other lies.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "store/directory.h"
 #include "store/segment_blocks.h"
 #include "store_image.h"
 
@@ -242,7 +243,7 @@ static void forge_segment(struct image *image, struct sutra_simulated *fs, uint6
 static void forge(const char *name, size_t count,
                   void (*forger)(struct image *image, struct sutra_simulated *fs, uint64_t drawn))
 {
-    struct image *image = make_image(false);
+    struct image *image = make_image(IMAGE_WHOLE);
     struct tally tally = {0};
     count = count / tests_divisor() * (tests_are_slow() ? 20 : 1);
     for (size_t turn = 0; turn < count && tally.wrong == 0; turn++) {
@@ -271,4 +272,36 @@ static void forged_segments(void)
     forge("forged segments", 2500, forge_segment);
 }
 
-CHECK_MAIN(CASE(forged_manifests), CASE(forged_logs), CASE(forged_segments))
+/* ---- features of a newer version */
+
+/* What only a newer version may change is read and not written to; what only it may read is
+ * refused. */
+static void newer_features(void)
+{
+    static const char path[] = STORE_PATH "/" SUTRA_IDENTITY_NAME;
+    struct image *image = make_image(IMAGE_SMALL);
+    for (unsigned turn = 0; turn < 4; turn++) {
+        const bool readable = turn < 2;
+        const int mode = turn % 2 ? SUTRA_STORE_APPEND : SUTRA_STORE_READ;
+        struct sutra_store *store;
+        struct sutra_fault fault;
+        struct shown shown = {0};
+        size_t bytes;
+        struct sutra_simulated *fs = prepared_disk(&image->prepared);
+        uint8_t *file = sutra_simulated_contents(fs, path, &bytes);
+        REQUIRE(file != NULL && bytes == SUTRA_IDENTITY_FILE_BYTES);
+        file[readable ? SUTRA_IDENTITY_AT_RO_COMPAT : SUTRA_IDENTITY_AT_INCOMPAT] = 1;
+        sutra_store_u32(file + SUTRA_IDENTITY_AT_CRC, sutra_crc32c(0, file, SUTRA_IDENTITY_AT_CRC));
+        CHECK_EQ(open_image(image, fs, mode, turn, &store, NULL, &fault),
+                 readable && mode == SUTRA_STORE_READ ? SUTRA_OK : SUTRA_E_VERSION);
+        if (store != NULL) {
+            CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
+            CHECK(shown.digest == image->shown.digest);
+        }
+        drop_store(store);
+        sutra_simulated_free(fs);
+    }
+    free_image(image);
+}
+
+CHECK_MAIN(CASE(forged_manifests), CASE(forged_logs), CASE(forged_segments), CASE(newer_features))
