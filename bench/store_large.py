@@ -65,17 +65,19 @@ def lookups(job: Job, count: int, burst_s: float) -> dict[str, float]:
 def mixed(job: Job, rows: int, batch: int, rounds: int, burst_s: float, wanted: float) -> Any:
     """Searches per second of one thread, idle and while another thread writes at half speed.
 
-    Full speed is that of writing the first rows until all of them are in the graph; what is
-    written beside searches comes after them.
+    Full speed is that of writing the last fifth of `rows` until all of it is in the graph: rows
+    cost more the more there are. What is written beside searches comes after them.
     """
     store, dataset = _sutra(job), job.dataset
     base, queries = dataset.base(), dataset.query_rows()
     base.sum()
-    start = time.perf_counter()
-    for first in range(0, rows, batch):
-        _add(store, first, base[first : min(first + batch, rows)])
-    store.settle()
-    speed = rows / (time.perf_counter() - start)
+    early = rows - rows // 5
+    for first, end in ((0, early), (early, rows)):
+        start = time.perf_counter()
+        for at in range(first, end, batch):
+            _add(store, at, base[at : min(at + batch, end)])
+        store.settle()
+        speed = (end - first) / (time.perf_counter() - start)
     truth, _ = data.exact_neighbours(base[:rows], queries, dataset.metric, K)
     ef, recall = _cheapest(store, queries, wanted, lambda found: overlap(found, truth))
     asked = list(queries)

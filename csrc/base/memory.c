@@ -171,15 +171,20 @@ int sutra_arena_commit(struct sutra_arena *arena, size_t bytes)
     size_t wanted = sutra_round_up(bytes, sutra_page_bytes());
     if (wanted <= arena->committed_bytes)
         return SUTRA_OK;
+    const bool huge =
+        arena->huge_pages == SUTRA_HUGE_ADVISE && wanted - arena->mapped_bytes >= HUGE_PAGES_FROM;
+    /* A huge page is given to a range that is committed whole: the end of one that is not would
+     * stay in small ones. */
+    if (huge && sutra_round_up(wanted, SUTRA_HUGE_PAGE) <= arena->reserved_bytes)
+        wanted = sutra_round_up(wanted, SUTRA_HUGE_PAGE);
     if (mprotect(arena->base + arena->committed_bytes, wanted - arena->committed_bytes,
                  PROT_READ | PROT_WRITE) != 0)
         return system_status(errno);
     arena->committed_bytes = wanted;
     /* Advice is a wish: a kernel without huge pages is no error. The part that is a file
      * mapping is left out, its pages belong to the page cache. */
-    size_t anonymous_bytes = wanted - arena->mapped_bytes;
-    if (arena->huge_pages == SUTRA_HUGE_ADVISE && anonymous_bytes >= HUGE_PAGES_FROM)
-        (void)sutra_advise_huge(arena->base + arena->mapped_bytes, anonymous_bytes,
+    if (huge)
+        (void)sutra_advise_huge(arena->base + arena->mapped_bytes, wanted - arena->mapped_bytes,
                                 SUTRA_HUGE_ADVISE);
     return SUTRA_OK;
 }

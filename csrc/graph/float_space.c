@@ -87,6 +87,13 @@ static void cosine_exact_row(const struct sutra_space *space, uint32_t row, void
         out[j] = vector[j] * scale;
 }
 
+static void prefetch_exact(const struct sutra_space *space, uint32_t row)
+{
+    const uint8_t *from = space->rows + row * space->row_stride;
+    for (size_t byte = 0; byte < space->row_bytes; byte += SUTRA_CACHE_LINE)
+        SUTRA_PREFETCH(from + byte);
+}
+
 static void exact_distances(const struct sutra_space *space, const void *row, const void *rows,
                             size_t count, float *distances_out)
 {
@@ -109,5 +116,6 @@ void sutra_float_space(struct sutra_space *space_out, const struct sutra_kernels
     space_out->point_query = cosine ? cosine_point_query : point_query;
     space_out->exact_bytes = sutra_round_up(dim * sizeof(float), SUTRA_CACHE_LINE);
     space_out->exact_row = cosine ? cosine_exact_row : exact_row;
+    space_out->prefetch_exact = prefetch_exact;
     space_out->exact_distances = exact_distances;
 }

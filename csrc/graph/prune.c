@@ -41,12 +41,21 @@ static void sort_items(uint64_t *items, size_t count)
     }
 }
 
+static void prefetch_exact_rows(const struct sutra_graph *graph, const struct sutra_space *space,
+                                bool upper, const uint32_t *ids, size_t first, size_t count)
+{
+    for (size_t j = first; j < count && j < first + MEASURE_BLOCK; j++)
+        space->prefetch_exact(space, sutra_node_row(graph, upper, ids[j]));
+}
+
 void sutra_prune_measure(const struct sutra_graph *graph, const struct sutra_space *space,
                          bool upper, const uint32_t *ids, size_t count,
                          struct sutra_scratch *scratch)
 {
     float distances[MEASURE_BLOCK];
+    prefetch_exact_rows(graph, space, upper, ids, 0, count);
     for (size_t first = 0; first < count; first += MEASURE_BLOCK) {
+        prefetch_exact_rows(graph, space, upper, ids, first + MEASURE_BLOCK, count);
         const size_t block = count - first < MEASURE_BLOCK ? count - first : MEASURE_BLOCK;
         for (size_t j = 0; j < block; j++)
             space->exact_row(space, sutra_node_row(graph, upper, ids[first + j]),

@@ -31,6 +31,7 @@ struct sutra_space {
     void (*point_query)(const struct sutra_space *space, uint32_t id, void *query_out);
     size_t exact_bytes; /* of a row made by exact_row: a multiple of 64 */
     void (*exact_row)(const struct sutra_space *space, uint32_t id, void *row_out);
+    void (*prefetch_exact)(const struct sutra_space *space, uint32_t id); /* for exact_row */
     /* squared distances of one exact row to `count` exact rows that lie exact_bytes apart */
     void (*exact_distances)(const struct sutra_space *space, const void *row, const void *rows,
                             size_t count, float *distances_out);

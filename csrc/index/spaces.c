@@ -37,6 +37,21 @@ static void code_exact_row(const struct sutra_space *space, uint32_t row, void *
                                 (uint8_t *)row_out + SUTRA_CACHE_LINE);
 }
 
+static void prefetch_code(const struct sutra_plane *plane, uint32_t row, size_t row_bytes)
+{
+    const uint8_t *from = plane->base + row * plane->row_bytes;
+    for (size_t byte = 0; plane->base && byte < row_bytes; byte += SUTRA_CACHE_LINE)
+        SUTRA_PREFETCH(from + byte);
+}
+
+static void code_prefetch_exact(const struct sutra_space *space, uint32_t row)
+{
+    const struct sutra_index *index = space->context;
+    prefetch_code(&index->planes.plane[SUTRA_PLANE_HIGH], row, index->quantizer.row_bytes);
+    prefetch_code(&index->planes.plane[SUTRA_PLANE_LOW], row, index->quantizer.row_bytes);
+    SUTRA_PREFETCH(&space->corrections[SUTRA_CORRECTION_FLOATS * (size_t)row]);
+}
+
 static void code_exact_distances(const struct sutra_space *space, const void *row, const void *rows,
                                  size_t count, float *distances_out)
 {
@@ -94,6 +109,7 @@ static void coded_space(const struct sutra_index *index, struct sutra_space *spa
     space->exact_bytes =
         SUTRA_CACHE_LINE + sutra_round_up(2 * (size_t)index->quantizer.row_bytes, SUTRA_CACHE_LINE);
     space->exact_row = code_exact_row;
+    space->prefetch_exact = code_prefetch_exact;
     space->exact_distances = code_exact_distances;
 }
 

@@ -403,15 +403,17 @@ int sutra_stream_verify(struct sutra_index *index, bool deep, struct sutra_fault
         status = sutra_graph_verify(&index->graph, fault_out);
     if (status == SUTRA_OK)
         status = verify_lifetimes(index, rows, fault_out);
-    if (status == SUTRA_OK && deep)
-        status = verify_floats(index, &planes[SUTRA_PLANE_ORIGINAL], rows, "originals", fault_out);
+    if (status == SUTRA_OK && deep && sutra_index_has_originals(index) &&
+        sutra_index_check_vectors(index, sutra_index_original(index, 0), index->original_stride,
+                                  rows, fault_out) != SUTRA_OK)
+        status = fail_row(fault_out, (size_t)fault_out->row, "originals");
     if (status == SUTRA_OK && deep)
         status = verify_floats(index, &planes[SUTRA_PLANE_CORRECTION],
                                sutra_index_has_originals(index) ? linked : rows, "corrections",
                                fault_out);
+    const float *mean = index->quantizer.rotated_mean;
     if (status == SUTRA_OK && deep && sutra_index_has_codes(index) &&
-        !index->kernels->all_finite_f32(index->quantizer.rotated_mean,
-                                        index->quantizer.rotated_dim))
+        !(index->kernels->dot_f32(mean, mean, index->quantizer.rotated_dim) < SUTRA_SQUARE_MAX))
         status = fail(fault_out, "mean", 0, 0);
     sutra_unlock(&index->lock);
     return status;

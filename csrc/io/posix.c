@@ -206,6 +206,15 @@ static int system_write(void *context, int fd, uint64_t offset, const struct sut
     return SUTRA_OK;
 }
 
+#if defined(__linux__)
+/* A failure is the sync's to report. */
+static void system_start_writing(void *context, int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)context;
+    (void)sync_file_range(fd, (off_t)offset, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
+}
+#endif
+
 /* A failure other than EINTR is final: the kernel has marked the pages clean by then, and a second
  * sync that finds nothing to do would say that all is well. */
 static int system_sync(void *context, int fd)
@@ -554,6 +563,9 @@ const struct sutra_io sutra_io_posix = {
     .close = system_close,
     .read = system_read,
     .write = system_write,
+#if defined(__linux__)
+    .start_writing = system_start_writing,
+#endif
     .sync = system_sync,
     .sync_directory = system_sync_directory,
     .allocate = system_allocate,

@@ -42,6 +42,9 @@ struct sutra_io {
     int (*read)(void *context, int fd, uint64_t offset, void *data, size_t bytes, size_t *done_out);
     int (*write)(void *context, int fd, uint64_t offset, const struct sutra_span *spans,
                  size_t count, size_t *done_out);
+    /* What was written there is about to be synced: the system may begin now. Promises nothing; may
+     * be NULL. */
+    void (*start_writing)(void *context, int fd, uint64_t offset, uint64_t bytes);
     /* Data and size are on the medium when this returns. Never tried again after a failure. */
     int (*sync)(void *context, int fd);
     /* The names in the directory are on the medium. */

@@ -309,6 +309,12 @@ int sutra_log_cut(struct sutra_log *log)
     return SUTRA_OK;
 }
 
+void sutra_log_start_writing(const struct sutra_log *log, uint64_t from)
+{
+    if (log->io->start_writing && log->end > from)
+        log->io->start_writing(log->io->context, log->fd, from, log->end - from);
+}
+
 int sutra_log_sync(struct sutra_log *log)
 {
     if (log->fd < 0)

@@ -97,6 +97,8 @@ int sutra_log_append(struct sutra_log *log, uint32_t flags, const struct sutra_s
  * its first. Without this, what is appended next would complete it. It syncs, so that nothing of
  * them can come back beside what is written in their place; failing sets failed. */
 int sutra_log_cut(struct sutra_log *log);
+/* What was appended from this offset on will be synced at once: the disk may begin. */
+void sutra_log_start_writing(const struct sutra_log *log, uint64_t from);
 /* Failure sets failed. Calls from several threads take turns, because the system tells of a failure
  * but once: whoever syncs after one that failed is told so, too. */
 int sutra_log_sync(struct sutra_log *log);

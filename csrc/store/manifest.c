@@ -284,6 +284,9 @@ static int parse_manifest(const uint8_t *file, size_t bytes, uint64_t generation
             SUTRA_MANIFEST_AT_FILE_COUNT, what, manifest_bytes(count), bytes);
     memcpy(manifest->store_id, store_id, 16);
     manifest->checkpoint_lsn = sutra_load_u64(file + SUTRA_MANIFEST_AT_CHECKPOINT_LSN);
+    if (manifest->checkpoint_lsn > INT64_MAX)
+        return sutra_segment_fault(fault, SUTRA_E_CORRUPT, SUTRA_MANIFEST_AT_CHECKPOINT_LSN,
+                                   "checkpoint LSN", INT64_MAX, manifest->checkpoint_lsn);
     manifest->next_file = sutra_load_u64(file + SUTRA_MANIFEST_AT_NEXT_FILE);
     manifest->log_file = sutra_load_u64(file + SUTRA_MANIFEST_AT_LOG_FILE);
     manifest->graph_lsn = sutra_load_u64(file + SUTRA_MANIFEST_AT_GRAPH_LSN);

@@ -20,7 +20,7 @@ void sutra_decoder_deinit(struct sutra_decoder *decoder)
 
 int sutra_decoder_start(struct sutra_decoder *decoder, const uint8_t *payload, size_t bytes)
 {
-    if ((uintptr_t)payload % 8) {
+    if (bytes && (uintptr_t)payload % 8) {
         uint8_t *aligned = realloc(decoder->aligned, bytes);
         if (!aligned)
             return SUTRA_E_NO_MEMORY;
