@@ -39,8 +39,10 @@ static void code_exact_row(const struct sutra_space *space, uint32_t row, void *
 
 static void prefetch_code(const struct sutra_plane *plane, uint32_t row, size_t row_bytes)
 {
+    if (!plane->base)
+        return;
     const uint8_t *from = plane->base + row * plane->row_bytes;
-    for (size_t byte = 0; plane->base && byte < row_bytes; byte += SUTRA_CACHE_LINE)
+    for (size_t byte = 0; byte < row_bytes; byte += SUTRA_CACHE_LINE)
         SUTRA_PREFETCH(from + byte);
 }
 
