@@ -156,7 +156,8 @@ void sutra_index_walk(const struct sutra_index *index, const struct sutra_space 
                       const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk);
 /* How many of the rows found by a walk of width ef deserve a rerank. */
 size_t sutra_index_rerank_rows(size_t k, size_t ef);
-/* Take the first `wanted` of the rows found among the query's best, by the best distance known. */
+/* Take the first `wanted` of the rows found among the query's best, by the best distance known;
+ * without quantization, where a walk's keys are distances, they become the best. */
 void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k);
 struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, size_t k);

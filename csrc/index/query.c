@@ -154,13 +154,6 @@ static void code_distances(const struct sutra_index *index, const struct sutra_c
                                      out[j], norms[j]));
 }
 
-static void prefetch_plane(const struct sutra_plane *plane, size_t row)
-{
-    const uint8_t *from = plane->base + row * plane->row_bytes;
-    for (size_t byte = 0; byte < plane->row_bytes; byte += SUTRA_CACHE_LINE)
-        SUTRA_PREFETCH(from + byte);
-}
-
 /* Rerank the first `count` rows found into `best`; returns how many are there then. */
 static size_t rerank(const struct sutra_index *index, const struct sutra_work_query *query,
                      const uint64_t *found, size_t count, size_t k)
@@ -177,7 +170,7 @@ static size_t rerank(const struct sutra_index *index, const struct sutra_work_qu
         for (size_t j = 0; j < block; j++)
             rows[j] = sutra_pool_id(found[first + j]);
         for (size_t j = 0; j < block; j++)
-            prefetch_plane(plane, rows[j]);
+            sutra_plane_prefetch(plane, rows[j]);
         if (originals)
             original_distances(index, query->vector, query->inverse_norm, rows, block, distances);
         else

@@ -37,20 +37,11 @@ static void code_exact_row(const struct sutra_space *space, uint32_t row, void *
                                 (uint8_t *)row_out + SUTRA_CACHE_LINE);
 }
 
-static void prefetch_code(const struct sutra_plane *plane, uint32_t row, size_t row_bytes)
-{
-    if (!plane->base)
-        return;
-    const uint8_t *from = plane->base + row * plane->row_bytes;
-    for (size_t byte = 0; byte < row_bytes; byte += SUTRA_CACHE_LINE)
-        SUTRA_PREFETCH(from + byte);
-}
-
 static void code_prefetch_exact(const struct sutra_space *space, uint32_t row)
 {
     const struct sutra_index *index = space->context;
-    prefetch_code(&index->planes.plane[SUTRA_PLANE_HIGH], row, index->quantizer.row_bytes);
-    prefetch_code(&index->planes.plane[SUTRA_PLANE_LOW], row, index->quantizer.row_bytes);
+    sutra_plane_prefetch(&index->planes.plane[SUTRA_PLANE_HIGH], row);
+    sutra_plane_prefetch(&index->planes.plane[SUTRA_PLANE_LOW], row);
     SUTRA_PREFETCH(&space->corrections[SUTRA_CORRECTION_FLOATS * (size_t)row]);
 }
 

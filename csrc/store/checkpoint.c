@@ -65,15 +65,10 @@ static int capture_patches(struct capture_part *captured, const struct sutra_par
     return SUTRA_OK;
 }
 
-static uint64_t patch_bytes(const struct sutra_part *part, size_t rows)
-{
-    return (uint64_t)rows * (part->row_bytes + sizeof(uint32_t));
-}
-
 static bool is_much_patched(const struct sutra_part *part, const struct sutra_sealed *sealed)
 {
     const size_t marked = part->dirty ? part->dirty->marked : 0;
-    return marked && sealed->patched_bytes + patch_bytes(part, marked) >
+    return marked && sealed->patched_bytes + sutra_patch_bytes(marked, part->row_bytes) >
                          (uint64_t)part->rows * part->row_bytes / 2;
 }
 
@@ -249,11 +244,11 @@ static void take_sealed(struct sutra_store *store, const struct capture *capture
         if (captured->skip)
             continue;
         const uint64_t before = captured->form == SUTRA_SECTION_WHOLE ? 0 : sealed->patched_bytes;
-        *sealed = (struct sutra_sealed){.rows = part->rows,
-                                        .version = part->version,
-                                        .patched_bytes =
-                                            before + patch_bytes(part, captured->patch_count),
-                                        .present = true};
+        *sealed = (struct sutra_sealed){
+            .rows = part->rows,
+            .version = part->version,
+            .patched_bytes = before + sutra_patch_bytes(captured->patch_count, part->row_bytes),
+            .present = true};
     }
 }
 

@@ -133,6 +133,11 @@ struct sutra_segment_chain {
 int sutra_segment_chain_load(void *chain, uint32_t kind, size_t row_bytes, size_t rows, bool hot,
                              int huge_pages, struct sutra_plane *plane_out);
 
+/* What a patch of so many rows takes: their numbers and themselves. */
+SUTRA_INLINE uint64_t sutra_patch_bytes(uint64_t rows, uint64_t row_bytes)
+{
+    return rows * (row_bytes + sizeof(uint32_t));
+}
 /* Bytes of a kind's patches since the last section that holds the whole plane. */
 uint64_t sutra_segment_chain_patched(const struct sutra_segment_chain *chain, uint32_t kind);
 

@@ -320,7 +320,7 @@ uint64_t sutra_segment_chain_patched(const struct sutra_segment_chain *chain, ui
     find_first(&load);
     for (struct place place = first_place(&load); next_place(&load, &place);) {
         if (place.at->form == SUTRA_SECTION_PATCH)
-            bytes += place.at->rows * (place.at->row_bytes + sizeof(uint32_t));
+            bytes += sutra_patch_bytes(place.at->rows, place.at->row_bytes);
     }
     return bytes;
 }

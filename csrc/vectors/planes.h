@@ -67,4 +67,14 @@ SUTRA_INLINE void *sutra_planes_row(const struct sutra_planes *planes, unsigned 
     return planes->plane[plane].base + row * planes->plane[plane].row_bytes;
 }
 
+/* All of a row; nothing where there is no plane. */
+SUTRA_INLINE void sutra_plane_prefetch(const struct sutra_plane *plane, size_t row)
+{
+    if (!plane->base)
+        return;
+    const uint8_t *from = plane->base + row * plane->row_bytes;
+    for (size_t byte = 0; byte < plane->row_bytes; byte += SUTRA_CACHE_LINE)
+        SUTRA_PREFETCH(from + byte);
+}
+
 #endif
