@@ -39,6 +39,7 @@ MODULES = {
     "_vectors": ["base/*.c", "io/*.c", "vectors/*.c"],
     "_quantizer": ["base/*.c", "quant/*.c"],
     "_graph": ["base/*.c", "io/*.c", "vectors/*.c", "graph/*.c"],
+    "_search": [],
     "_index": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c", "index/*.c"],
     "_concept": [],
     "_ops": ["base/*.c", "io/*.c"],

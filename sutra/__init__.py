@@ -31,7 +31,7 @@ from sutra.errors import (
 )
 from sutra.hits import Hits
 from sutra.index import Index, SearchResult
-from sutra.results import Link, Path, Record, Related, WriteResult
+from sutra.results import Link, Path, Record, Related, SearchPlan, WriteResult
 from sutra.store import Store, open
 from sutra.view import ReadView
 from sutra.writer import Batch
@@ -65,6 +65,7 @@ __all__ = [
     "Record",
     "Related",
     "ScalarQuantizer",
+    "SearchPlan",
     "SearchResult",
     "Store",
     "SutraError",

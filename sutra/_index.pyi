@@ -1,29 +1,19 @@
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, Self, SupportsIndex, final, overload
+from collections.abc import Callable
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
+
+from sutra._filtering import Filters
+from sutra._search import SearchResult
 
 METRICS: dict[str, int]
 QUANTIZATIONS: dict[str, int]
 RESIDENTS: dict[str, int]
 METRIC_NAMES: dict[int, str]
 QUANTIZATION_NAMES: dict[int, str]
-
-@final
-class SearchResult:
-    @property
-    def ids(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def distances(self) -> npt.NDArray[np.float32]: ...
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, item: SupportsIndex, /) -> npt.NDArray[Any]: ...
-    @overload
-    def __getitem__(self, item: slice, /) -> tuple[npt.NDArray[Any], ...]: ...
-    def __iter__(self) -> Iterator[Any]: ...
 
 @disjoint_base
 class IndexCore:
@@ -42,7 +32,16 @@ class IndexCore:
         ef: SupportsIndex | None = None,
         threads: SupportsIndex = 0,
         exact: bool = False,
+        filter: Filters | None = None,
     ) -> SearchResult: ...
+    def _explain(
+        self,
+        queries: npt.ArrayLike,
+        k: SupportsIndex,
+        ef: SupportsIndex | None,
+        exact: bool,
+        filter: Filters | None,
+    ) -> list[tuple[str, int, int, bool, bool]]: ...
     def close(self) -> None: ...
     def __contains__(self, id: object, /) -> bool: ...
     def __len__(self) -> int: ...

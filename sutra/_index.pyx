@@ -42,6 +42,7 @@ from sutra._c.index cimport (
     sutra_index_stats,
     sutra_index_stats_s,
     sutra_index_verify,
+    sutra_search,
 )
 from sutra._c.platform cimport sutra_cores_usable
 from sutra._c.status cimport (
@@ -53,12 +54,14 @@ from sutra._c.status cimport (
 )
 from sutra._check cimport check_fault
 from sutra._kernels cimport chosen_kernels
-
-cimport cython
+from sutra._search cimport IdSets, Plans, SearchResult
 
 cimport numpy as cnp
 
+import numpy as np
+
 from sutra._arrays import as_rows, check_choice, check_count, check_dim
+from sutra._filtering import as_filters
 from sutra.errors import ClosedError, ConfigError, NotFoundError, SutraError
 
 cnp.import_array()
@@ -80,36 +83,6 @@ cdef dict CONFIG_TEXTS = {
 }
 METRIC_NAMES = {number: name for name, number in METRICS.items()}
 QUANTIZATION_NAMES = {number: name for name, number in QUANTIZATIONS.items()}
-
-
-@cython.final
-cdef class SearchResult:
-    """What a search found: `ids` and `distances`, nearest first.
-
-    Unpacks as ``ids, distances = result``. Attributes are read-only; the arrays are the caller's.
-
-    Attributes
-    ----------
-    ids : (k,) or (q, k) array of int64
-        -1 where fewer than k vectors exist.
-    distances : (k,) or (q, k) array of float32
-        Ascending; infinity where `ids` is -1.
-    """
-
-    cdef readonly cnp.ndarray ids
-    cdef readonly cnp.ndarray distances
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, item):
-        return (self.ids, self.distances)[item]
-
-    def __iter__(self):
-        return iter((self.ids, self.distances))
-
-    def __repr__(self):
-        return f"SearchResult(ids={self.ids!r}, distances={self.distances!r})"
 
 
 cdef class _Progress:
@@ -242,7 +215,7 @@ cdef class IndexCore:
         check_fault(status, &fault, None, "add")
         return out
 
-    def search(self, queries, k=10, *, ef=None, threads=0, bint exact=False):
+    def search(self, queries, k=10, *, ef=None, threads=0, bint exact=False, filter=None):
         """Find the nearest vectors.
 
         Parameters
@@ -259,6 +232,11 @@ cdef class IndexCore:
             one thread.
         exact : bool, default False
             Compare with every vector instead of walking.
+        filter : array or sequence, optional
+            What may be found. uint8: a bitmap of ids, bit i % 8 of byte i // 8 for id i, as
+            ``numpy.packbits(mask, bitorder="little")`` makes it, used as it is; bool: a mask of
+            ids; other integers: the ids. Ids that the index does not have change nothing. One for
+            all queries, or a row (an item of a list of arrays) for each.
 
         Returns
         -------
@@ -273,14 +251,33 @@ cdef class IndexCore:
         InvalidVectorError
             If a query (`row`) holds NaN or infinity, or its square is no float32.
         ConfigError, ClosedError, MemoryError
-            If `k`, `ef` or `threads` is out of range; the index is closed; there is no room.
+            If `k`, `ef` or `threads` is out of range, or there are not as many filters as
+            queries; the index is closed; there is no room.
+        TypeError
+            If the filter holds neither bools nor integers.
 
         Notes
         -----
         A walk takes microseconds per unit of `ef`, growing with the logarithm of the number of
         vectors; an exact search reads all of them. The GIL is released. Any number of searches
         run side by side, and see all of an `add` or nothing of it.
+
+        With a filter, what costs least is done, see `explain`: few ids that pass are compared one
+        by one (by their codes, the best of them again by their vectors), many are found by a walk
+        over them alone. A bitmap costs nothing to prepare but a count of its bits; a list of ids
+        is made into one, a look-up for each.
         """
+        return self._search(queries, k, ef, threads, exact, filter, None)
+
+    def _explain(self, queries, k, ef, exact, filter):
+        """Search on one thread, and return how: see Plans.rows."""
+        plans = Plans(1 if np.ndim(queries) == 1 else len(queries))
+        self._search(queries, k, ef, 1, exact, filter, plans)
+        return plans.rows()
+
+    cdef SearchResult _search(
+        self, queries, k, ef, threads, bint exact, filter, Plans plans
+    ):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef cnp.ndarray rows
         cdef cnp.npy_intp shape[2]
@@ -291,6 +288,8 @@ cdef class IndexCore:
         cdef const float *data
         cdef int64_t *ids
         cdef float *distances
+        cdef sutra_search search
+        cdef IdSets sets
 
         self._enter()
         width = k if type(k) is int and 0 < k <= SUTRA_K_MAX else check_count(
@@ -321,9 +320,24 @@ cdef class IndexCore:
         ids = <int64_t *> cnp.PyArray_DATA(result.ids)
         distances = <float *> cnp.PyArray_DATA(result.distances)
 
+        memset(&search, 0, sizeof(search))
+        search.queries = data
+        search.stride = self.dim
+        search.count = count
+        search.k = width
+        search.ef = wanted
+        search.exact = exact
+        search.threads = workers
+        if filter is not None and count:
+            sets = IdSets(as_filters(filter, count))
+            sets.apply(&search)
+        if plans is not None:
+            if plans.count != count:
+                raise ConfigError("queries: their number changed meanwhile")
+            search.plans_out = plans.plans
+
         with nogil:
-            status = sutra_index_search(self.index, data, self.dim, count, width, wanted, exact,
-                                        workers, ids, distances, &fault)
+            status = sutra_index_search(self.index, &search, ids, distances, &fault)
 
         check_fault(status, &fault, None, "search")
         return result

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from sutra._arrays import DIM_MAX, as_rows
 from sutra._concept import Concept
+from sutra._filtering import as_filter
 from sutra._ops import Ids
+from sutra._search import IdSets
 from sutra._view import ViewCore
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, DimensionError, NotFoundError
@@ -45,6 +47,31 @@ def numbers_of(view: ViewCore, ids: GivenIds, name: str) -> Uint32s:
         id = wanted.name(int(np.argmax(slots == NO_SLOT)))
         raise NotFoundError(f"{name}: no concept has the id {id!r}", id=id)
     return numbers
+
+
+def _concepts_of(view: ViewCore, given: Any) -> npt.NDArray[np.uint8]:
+    """Return a bitmap of the numbers of the concepts with some ids; absent ones are left out."""
+    if isinstance(given, np.ndarray) and given.dtype in (np.bool_, np.uint8):
+        bits = as_filter(given)
+        given = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
+    slots, numbers = view.find(Ids(given, "filter"))
+    there = numbers[slots != NO_SLOT]
+    mask = np.zeros(int(there.max()) + 1 if len(there) else 0, dtype=np.bool_)
+    mask[there] = True
+    return np.packbits(mask, bitorder="little")
+
+
+def as_concept_sets(view: ViewCore, given: Any, queries: int) -> IdSets:
+    """Return one filter for all queries, or one for each."""
+    several = (isinstance(given, np.ndarray) and given.ndim == 2) or (
+        isinstance(given, (list, tuple))
+        and any(isinstance(one, (np.ndarray, list, tuple)) for one in given)
+    )
+    if not several:
+        return IdSets([_concepts_of(view, given)])
+    if len(given) != queries:
+        raise ConfigError(f"filter: {len(given)} of them for {queries} queries")
+    return IdSets([_concepts_of(view, one) for one in given])
 
 
 def as_kind(kind: Any) -> str:

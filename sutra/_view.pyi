@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from sutra._concept import Concept
 from sutra._ops import Ids
+from sutra._search import IdSets, Plans
 from sutra.results import Found, Texts
 
 __pyx_capi__: dict[str, object]
@@ -34,6 +35,13 @@ class ViewCore:
         self, start: int, limit: int
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], int]: ...
     def search(
-        self, queries: npt.NDArray[np.float32], k: int, ef: int, exact: bool, threads: int
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        ef: int,
+        exact: bool,
+        threads: int,
+        sets: IdSets | None = None,
+        plans: Plans | None = None,
     ) -> list[Found]: ...
     def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...

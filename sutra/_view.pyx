@@ -12,9 +12,11 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 from posix.unistd cimport getpid
 
 from sutra._c.concepts cimport SUTRA_NO_SLOT, SUTRA_RECORD_CONTENT_BYTES, sutra_record
+from sutra._c.index cimport sutra_search
 from sutra._c.status cimport SUTRA_FAULT_NONE, SUTRA_OK, sutra_fault
 from sutra._c.store cimport (
     sutra_concept,
@@ -34,6 +36,7 @@ from sutra._c.store cimport (
 from sutra._check cimport check, check_fault
 from sutra._concept cimport Concept
 from sutra._ops cimport Ids
+from sutra._search cimport IdSets, Plans
 
 import numpy as np
 
@@ -338,29 +341,42 @@ cdef class ViewCore:
             free(records)
         return out
 
-    def search(self, cnp.ndarray queries, size_t k, size_t ef, bint exact, unsigned threads):
+    def search(self, cnp.ndarray queries, size_t k, size_t ef, bint exact, unsigned threads,
+               IdSets sets=None, Plans plans=None):
         """Return for each query, a row, what was found: best first, not padded.
 
-        A list of (ids, distances, scores, slots, concept numbers), an array each.
+        A list of (ids, distances, scores, slots, concept numbers), an array each. Sets are bitmaps
+        of concept numbers; plans has room for one a query.
         """
-        cdef size_t count = <size_t> queries.shape[0], dim = self.dim
+        cdef size_t count = <size_t> queries.shape[0]
         cdef Py_ssize_t query, found, width = <Py_ssize_t> k
         cdef cnp.ndarray slots = empty(<Py_ssize_t> count * width, cnp.NPY_UINT32)
         cdef cnp.ndarray concepts = empty(<Py_ssize_t> count * width, cnp.NPY_UINT32)
         cdef cnp.ndarray distances = empty(<Py_ssize_t> count * width, cnp.NPY_FLOAT32)
-        cdef const float *data = <const float *> cnp.PyArray_DATA(queries)
         cdef uint32_t *slots_out = words(slots)
         cdef uint32_t *concepts_out = words(concepts)
         cdef float *distances_out = <float *> cnp.PyArray_DATA(distances)
         cdef sutra_fault fault = SUTRA_FAULT_NONE
+        cdef sutra_search search
         cdef int status
         cdef list out = []
+        memset(&search, 0, sizeof(search))
+        search.queries = <const float *> cnp.PyArray_DATA(queries)
+        search.stride = self.dim
+        search.count = count
+        search.k = k
+        search.ef = ef
+        search.exact = exact
+        search.threads = threads
+        if sets is not None:
+            sets.apply(&search)
+        if plans is not None:
+            search.plans_out = plans.plans
         self.enter()
         try:
             with nogil:
                 status = sutra_store_search(
-                    self.view, data, dim, count, k, ef, exact, threads, slots_out,
-                    concepts_out, distances_out, &fault)
+                    self.view, &search, slots_out, concepts_out, distances_out, &fault)
             check_fault(status, &fault, None, "search")
         finally:
             self.leave()

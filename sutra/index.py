@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sutra._arrays import as_ids, as_rows
-from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore, SearchResult
+from sutra._filtering import Filters
+from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore
 from sutra._kernels import tiers
+from sutra._search import SearchResult
 from sutra.errors import ClosedError, SutraError
+from sutra.results import SearchPlan, as_plans
 
 Progress = Callable[[int, int], object]
 PathLike = str | os.PathLike[str]
@@ -238,6 +241,36 @@ class Index(IndexCore):
             If the index is closed.
         """
         return self._ids()
+
+    def explain(
+        self,
+        queries: npt.ArrayLike,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        exact: bool = False,
+        filter: Filters | None = None,
+    ) -> SearchPlan | list[SearchPlan]:
+        """Search as `search` does, on one thread, and report how it was done.
+
+        Parameters
+        ----------
+        queries, k, ef, exact, filter
+            As of `search`.
+
+        Returns
+        -------
+        SearchPlan, or list of SearchPlan
+            For one query, or for several.
+
+        Raises
+        ------
+        DimensionError, DTypeError, InvalidVectorError, ConfigError, ClosedError, MemoryError
+            As of `search`.
+        """
+        given = np.asarray(queries)
+        plans = as_plans(self._explain(given, k, ef, exact, filter))
+        return plans[0] if given.ndim == 1 else plans
 
     def stats(self) -> dict[str, Any]:
         """Report settings, sizes and what of them is in memory.

@@ -19,15 +19,19 @@ from sutra._reading import (
     NO_SLOT,
     Floats,
     Uint32s,
+    as_concept_sets,
     as_queries,
     scanned,
     steps,
 )
+from sutra._search import Plans
 from sutra._view import ViewCore
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, NotFoundError
 from sutra.hits import Hits
-from sutra.results import Id, Path
+from sutra.results import Id, Path, SearchPlan, as_plans
+
+StoreFilters = GivenIds | Sequence[GivenIds]
 
 
 class Reader(ABC):
@@ -189,6 +193,7 @@ class Reader(ABC):
         ef: int | None = ...,
         exact: bool = ...,
         threads: int = ...,
+        filter: StoreFilters | None = ...,
     ) -> Hits: ...
     @overload
     def search(
@@ -199,6 +204,7 @@ class Reader(ABC):
         ef: int | None = ...,
         exact: bool = ...,
         threads: int = ...,
+        filter: StoreFilters | None = ...,
     ) -> list[Hits]: ...
     @overload
     def search(
@@ -209,6 +215,7 @@ class Reader(ABC):
         ef: int | None = ...,
         exact: bool = ...,
         threads: int = ...,
+        filter: StoreFilters | None = ...,
     ) -> Any: ...
     def search(
         self,
@@ -218,6 +225,7 @@ class Reader(ABC):
         ef: int | None = None,
         exact: bool = False,
         threads: int = 0,
+        filter: StoreFilters | None = None,
     ) -> Any:
         """Find the concepts with the nearest vectors.
 
@@ -235,6 +243,11 @@ class Reader(ABC):
         threads : int
             For several queries at once. 0 means all cores this process may use. One query runs
             on one thread.
+        filter : sequence of ids, or array, optional
+            Which concepts may be found: ids; or, where ids are numbers, a mask (bool) or a bitmap
+            (uint8, as ``numpy.packbits(mask, bitorder="little")``) whose place i stands for id i.
+            Ids that are not there change nothing. One for all queries, or a list with one for
+            each.
 
         Returns
         -------
@@ -248,7 +261,8 @@ class Reader(ABC):
         InvalidVectorError
             If a query (`row`) holds NaN or infinity, or its square is no float32.
         ConfigError
-            If `k`, `ef` or `threads` is out of range.
+            If `k`, `ef` or `threads` is out of range, or there are not as many filters as
+            queries.
         ClosedError, MemoryError
             If the store is closed or the view has ended; there is no room.
 
@@ -257,21 +271,73 @@ class Reader(ABC):
         Sees every write that was acknowledged before the call: what is not yet linked into the
         graph is scanned. The GIL is released. Any number of searches run side by side, also
         beside writers.
+
+        With a filter, what costs least is done, see `explain`: few concepts that pass are
+        compared one by one, many are found by a walk over them alone. Every id of a filter is
+        looked up, some 50 ns each.
         """
         view = self._view()
+        hits = self._search(view, query, k, ef, exact, threads, filter, None)
+        return hits if isinstance(hits, Hits) else list(hits)
+
+    def explain(
+        self,
+        query: npt.ArrayLike,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        exact: bool = False,
+        filter: StoreFilters | None = None,
+    ) -> SearchPlan | list[SearchPlan]:
+        """Search as `search` does, on one thread, and report how it was done.
+
+        Parameters
+        ----------
+        query, k, ef, exact, filter
+            As of `search`.
+
+        Returns
+        -------
+        SearchPlan, or list of SearchPlan
+            For one query, or for several.
+
+        Raises
+        ------
+        DimensionError, DTypeError, InvalidVectorError, ConfigError, ClosedError, MemoryError
+            As of `search`.
+        """
+        view = self._view()
+        rows = as_queries(query, view.dim)
+        plans = Plans(1 if rows.ndim == 1 else len(rows))
+        self._search(view, rows, k, ef, exact, 1, filter, plans)
+        made = as_plans(plans.rows())
+        return made[0] if rows.ndim == 1 else made
+
+    def _search(
+        self,
+        view: ViewCore,
+        query: npt.ArrayLike,
+        k: int,
+        ef: int | None,
+        exact: bool,
+        threads: int,
+        filter: StoreFilters | None,
+        plans: Plans | None,
+    ) -> Hits | list[Hits]:
         width = check_count(k, "k", 1, K_MAX)
         wanted = 0 if ef is None else check_count(ef, "ef", 1, COUNT_MAX)
         workers = check_count(threads, "threads", 0, 1024)
         rows = as_queries(query, view.dim)
         single = rows.ndim == 1
-        if not view.dim:
-            none = np.empty(0, dtype=np.float32)
-            empty = [Hits(none.astype(np.int64), none, none, None, None, ([], []))]
-            return empty[0] if single else empty * len(rows)
         if single:
             rows = rows[None]
         elif not workers:
             workers = self._cores()
-        found = view.search(rows, width, wanted, exact, max(workers, 1))
+        sets = None if filter is None else as_concept_sets(view, filter, len(rows))
+        if not view.dim:
+            none = np.empty(0, dtype=np.float32)
+            empty = [Hits(none.astype(np.int64), none, none, None, None, ([], []))]
+            return empty[0] if single else empty * len(rows)
+        found = view.search(rows, width, wanted, exact, max(workers, 1), sets, plans)
         hits = [self._hits(view, *one) for one in found]
         return hits[0] if single else hits

@@ -30,6 +30,7 @@ __all__ = [
     "Path",
     "Record",
     "Related",
+    "SearchPlan",
     "WriteResult",
 ]
 
@@ -132,6 +133,56 @@ class Related:
     hops: int
     score: float
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a query was answered.
+
+    Attributes
+    ----------
+    kind : {"scan", "walk", "code scan", "filtered walk"}
+        Exact distances to everything that may be found; the graph; the codes of everything that
+        passes the filter, with the best compared again; the graph, over what passes alone.
+    why : str
+        In words.
+    passing : int
+        About how many vectors may be found: all of them without a filter.
+    looked : int
+        Vectors compared and neighbour lists read; 0 where they are not counted.
+    gave_up : bool
+        A walk was begun, and left for a scan because that was cheaper.
+    doubtful : bool
+        Codes could not tell near from far, so exact distances decided.
+    """
+
+    kind: str
+    why: str
+    passing: int
+    looked: int
+    gave_up: bool
+    doubtful: bool
+
+
+_WHY = {
+    "scan": "asked to be exact, or there are few vectors",
+    "walk": "no filter, and enough vectors for a graph",
+    "code scan": "comparing what passes costs less than a walk",
+    "filtered walk": "so much passes that a walk costs less than comparing it",
+}
+
+
+def as_plans(rows: list[tuple[str, int, int, bool, bool]]) -> list[SearchPlan]:
+    """Return plans as the core reports them in the form that users get."""
+    plans = []
+    for kind, passing, looked, gave_up, doubtful in rows:
+        why = _WHY[kind]
+        if gave_up:
+            why += "; it turned out dearer, so what passes was compared"
+        if doubtful:
+            why += "; what passes lies too evenly for codes, so vectors were compared"
+        plans.append(SearchPlan(kind, why, passing, looked, gave_up, doubtful))
+    return plans
 
 
 class Link(NamedTuple):

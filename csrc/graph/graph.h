@@ -29,6 +29,7 @@
 #include "../base/dirty.h"
 #include "../base/status.h"
 #include "../vectors/planes.h"
+#include "filter.h"
 #include "node.h"
 #include "scratch.h"
 #include "space.h"
@@ -113,6 +114,15 @@ size_t sutra_graph_batch_rows(size_t linked);
  * nearest first. The scratch must have room for ef and for the nodes published. */
 void sutra_graph_search(const struct sutra_graph *graph, const struct sutra_space *space,
                         const void *query, size_t ef, struct sutra_scratch *scratch);
+
+/* The same over nodes that pass the filter alone. seeds: some of them, to begin with; each is
+ * published. False: given up, because keys and SUTRA_HOP_COST times the lists read came to
+ * cost_max; the pool holds what was found until then. */
+#define SUTRA_HOP_COST 3u /* what a list costs, in keys */
+bool sutra_graph_search_filtered(const struct sutra_graph *graph, const struct sutra_space *space,
+                                 const void *query, size_t ef, const struct sutra_filter *filter,
+                                 const uint32_t *seeds, size_t seed_count, uint64_t cost_max,
+                                 struct sutra_scratch *scratch);
 
 /* Check every invariant: ids in range, no self loops, no neighbour twice, sentinel only as
  * suffix, levels, every node reachable from the entry point over base lists. Returns the first

@@ -34,38 +34,9 @@ static void originals_block(const struct sutra_index *index, const struct sutra_
     }
 }
 
-static void codes_block(const struct sutra_index *index, const struct sutra_work_query *query,
-                        const uint32_t *rows, size_t count, float *distances_out, float *norms)
-{
-    const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
-    const struct sutra_plane *low = &index->planes.plane[SUTRA_PLANE_LOW];
-    const float *corrections = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, 0);
-    if (low->base) {
-        index->kernels->dot_code8_gather(query->code.fine, high->base, low->base, high->row_bytes,
-                                         rows, count, index->quantizer.row_bytes, distances_out,
-                                         norms);
-        for (size_t j = 0; j < count; j++)
-            distances_out[j] = sutra_index_code_distance(
-                index, query->inverse_norm, rows[j],
-                sutra_quantizer_distance(&query->code,
-                                         corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
-                                         distances_out[j], norms[j]));
-        return;
-    }
-    const struct sutra_walk_query *walk = &query->code.walk;
-    index->kernels->score_code4_gather(walk->entries, high->base, high->row_bytes, rows, count,
-                                       index->quantizer.row_bytes, corrections, walk->weight,
-                                       walk->offset, walk->scale, distances_out);
-    for (size_t j = 0; j < count; j++)
-        distances_out[j] = sutra_index_code_distance(index, query->inverse_norm, rows[j],
-                                                     distances_out[j] + query->code.walk_distance);
-}
-
-/* Add rows first + [0, count) at these distances to `kept` items, of which the k best stay; returns
- * how many there are then. */
-static size_t keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t first,
-                        size_t count, size_t k, const uint64_t *view, const float *distances,
-                        uint32_t *positions)
+size_t sutra_index_keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t k,
+                             const uint32_t *rows, const float *distances, size_t count,
+                             const uint64_t *view, uint32_t *positions)
 {
     const float limit = kept == k ? sutra_pool_key(best[k - 1]) : INFINITY;
     size_t found = index->kernels->below_f32(distances, count, limit, positions);
@@ -75,12 +46,12 @@ static size_t keep_best(const struct sutra_index *index, uint64_t *best, size_t 
         found = count;
     }
     for (size_t j = 0; j < found; j++) {
-        const uint64_t item =
-            sutra_pool_item(distances[positions[j]], (uint32_t)(first + positions[j]));
+        const uint32_t row = rows[positions[j]];
+        const uint64_t item = sutra_pool_item(distances[positions[j]], row);
         const bool full = kept == k;
         if (full && item >= best[k - 1])
             continue;
-        if (view && !sutra_index_is_visible(index, first + positions[j], *view))
+        if (view && !sutra_index_is_visible(index, row, *view))
             continue;
         kept -= full;
         index->kernels->pool_insert(best, kept, item);
@@ -92,7 +63,7 @@ static size_t keep_best(const struct sutra_index *index, uint64_t *best, size_t 
 void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
                            size_t count, size_t first, size_t end, size_t k, const uint64_t *view)
 {
-    float distances[BLOCK_ROWS_MAX], norms[BLOCK_ROWS_MAX];
+    float distances[BLOCK_ROWS_MAX];
     uint32_t rows[BLOCK_ROWS_MAX], positions[BLOCK_ROWS_MAX + 8];
     const bool originals = sutra_index_has_originals(index);
     const size_t row_bytes =
@@ -101,15 +72,16 @@ void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_qu
     block_rows = block_rows < 16 ? 16 : block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block_rows;
     for (; first < end; first += block_rows) {
         const size_t block = end - first < block_rows ? end - first : block_rows;
-        for (size_t j = 0; !originals && j < block; j++)
+        for (size_t j = 0; j < block; j++)
             rows[j] = (uint32_t)(first + j);
         for (size_t q = 0; q < count; q++) {
             if (originals)
                 originals_block(index, &queries[q], first, block, distances);
             else
-                codes_block(index, &queries[q], rows, block, distances, norms);
-            queries[q].best_count = keep_best(index, queries[q].best, queries[q].best_count, first,
-                                              block, k, view, distances, positions);
+                sutra_index_distances(index, &queries[q], rows, block, distances);
+            queries[q].best_count =
+                sutra_index_keep_best(index, queries[q].best, queries[q].best_count, k, rows,
+                                      distances, block, view, positions);
         }
     }
 }
@@ -126,7 +98,8 @@ size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra
         for (size_t j = 0; j < block; j++)
             rows[j] = (uint32_t)(first + j);
         space->keys(space, query, rows, block, keys);
-        kept = keep_best(index, pool_out, kept, first, block, wanted, &view, keys, positions);
+        kept = sutra_index_keep_best(index, pool_out, kept, wanted, rows, keys, block, &view,
+                                     positions);
     }
     return kept;
 }

@@ -116,11 +116,10 @@ void sutra_index_free(struct sutra_index *index)
 
 /* ---- single vectors */
 
-/* Take the read lock with the id table ready. */
-static int lock_for_lookup(struct sutra_index *index)
+int sutra_index_lock_read(struct sutra_index *index, bool with_id_table)
 {
     sutra_lock_read(&index->lock);
-    if (!index->closed && !index->identity_ids && !index->id_table) {
+    if (with_id_table && !index->closed && !index->identity_ids && !index->id_table) {
         sutra_unlock(&index->lock);
         sutra_lock_write(&index->lock);
         const int status =
@@ -162,7 +161,7 @@ int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vec
 
 int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out)
 {
-    int status = lock_for_lookup(index);
+    int status = sutra_index_lock_read(index, true);
     if (status != SUTRA_OK)
         return status;
     const size_t row = sutra_index_row_of(index, id);
@@ -173,7 +172,7 @@ int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out)
 
 int sutra_index_contains(struct sutra_index *index, int64_t id, bool *found_out)
 {
-    const int status = lock_for_lookup(index);
+    const int status = sutra_index_lock_read(index, true);
     if (status != SUTRA_OK)
         return status;
     *found_out = sutra_index_row_of(index, id) != SIZE_MAX;

@@ -61,11 +61,51 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
                     sutra_progress_fn progress, void *progress_context,
                     struct sutra_fault *fault_out);
 
+/* Some ids: a bitmap, or a list. Ids that the index does not have change nothing. */
+struct sutra_id_set {
+    const uint8_t *bits; /* bit i % 8 of byte i / 8: id i; or NULL */
+    uint64_t bit_count;
+    const int64_t *ids; /* in any order; looked at if bits is NULL */
+    size_t id_count;
+};
+
+/* How a query was answered. */
+enum sutra_plan_kind {
+    SUTRA_PLAN_SCAN = 0,   /* all rows, or all that pass a filter, by their exact distances */
+    SUTRA_PLAN_WALK,       /* the graph */
+    SUTRA_PLAN_CODE_SCAN,  /* all that pass, by their codes, the best of them reranked */
+    SUTRA_PLAN_FILTER_WALK /* the graph, over what passes */
+};
+
+struct sutra_plan {
+    int kind;
+    bool gave_up;     /* the walk cost more than a scan would have: a scan followed */
+    bool doubtful;    /* codes did not tell near from far: exact distances followed */
+    uint64_t passing; /* about how many rows pass the filter; all without one */
+    uint64_t looked;  /* rows whose keys or distances were computed, and lists read */
+};
+
+struct sutra_search {
+    const float *queries;
+    size_t stride; /* floats */
+    size_t count;
+    size_t k, ef; /* ef 0: the tuned width, or max(k, 64) */
+    bool exact;
+    unsigned threads;
+    /* Which rows may be found: one set for all queries (set_step 0) or one for each (1). NULL: all.
+     */
+    const struct sutra_id_set *sets;
+    size_t set_step;
+    struct sutra_plan *plans_out; /* one a query, or NULL */
+};
+
 /* The k nearest of every query: ids_out and distances_out are count x k, padded with -1 and
- * infinity. ef 0 means max(k, 64). SUTRA_E_VECTOR names the query. */
-int sutra_index_search(struct sutra_index *index, const float *queries, size_t stride, size_t count,
-                       size_t k, size_t ef, bool exact, unsigned threads, int64_t *ids_out,
-                       float *distances_out, struct sutra_fault *fault_out);
+ * infinity. SUTRA_E_VECTOR names the query.
+ *
+ * With a filter, what costs least is done: a scan of what passes where that is little, else a walk
+ * that goes over passing rows; a walk that turns out dearer ends in the scan. */
+int sutra_index_search(struct sutra_index *index, const struct sutra_search *search,
+                       int64_t *ids_out, float *distances_out, struct sutra_fault *fault_out);
 
 /* dim floats: as given while originals are kept, else decoded from the codes. SUTRA_E_NOT_FOUND. */
 int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out);

@@ -97,6 +97,8 @@ struct sutra_index {
     bool copier_stop; /* atomic */
 };
 
+struct sutra_sieve;
+
 /* ids.c */
 SUTRA_INLINE int64_t sutra_index_id_of(const struct sutra_index *index, size_t row)
 {
@@ -129,6 +131,11 @@ struct sutra_work_query {
 /* Queries that are scanned together, so that rows are read from memory once for all of them. */
 #define SUTRA_SCAN_GROUP 16u
 
+/* distances.c: from the query to rows, by the best that is known of them: originals, else both code
+ * planes, else the one there is. */
+void sutra_index_distances(const struct sutra_index *index, const struct sutra_work_query *query,
+                           const uint32_t *rows, size_t count, float *distances_out);
+
 /* exact.c: all rows, for any number of queries. */
 int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
                      const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
@@ -137,6 +144,11 @@ int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scra
  * k best. view NULL: all rows are visible. */
 void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
                            size_t count, size_t first, size_t end, size_t k, const uint64_t *view);
+/* Add rows at these distances to `kept` items, of which the k best stay; returns how many there are
+ * then. positions is scratch, for count + 8. view NULL: all are visible. */
+size_t sutra_index_keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t k,
+                             const uint32_t *rows, const float *distances, size_t count,
+                             const uint64_t *view, uint32_t *positions);
 /* The best visible ones of rows [first, end), which have codes but no place in the graph, by walk
  * keys; at most `wanted`, for which and eight more the pool has room. Returns how many. */
 size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra_space *space,
@@ -160,6 +172,13 @@ size_t sutra_index_rerank_rows(size_t k, size_t ef);
  * without quantization, where a walk's keys are distances, they become the best. */
 void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k);
+/* filtered_search.c: the k best of the rows that pass. Rows below `nodes` are in the graph, those
+ * below `coded` have codes (or, without quantization, keys); the rest is compared exactly. coded 0:
+ * all is, and `space` and `walk` are not looked at. */
+int sutra_index_search_passing(const struct sutra_index *index, const struct sutra_space *space,
+                               const struct sutra_sieve *sieve, size_t nodes, size_t coded,
+                               struct sutra_work_query *query, size_t k, size_t ef,
+                               struct sutra_scratch *walk, struct sutra_plan *plan_out);
 struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, size_t k);
 void sutra_index_give_scratch(struct sutra_index *index, struct sutra_query_scratch *scratch);
 void sutra_index_free_scratch(struct sutra_index *index);
@@ -201,7 +220,10 @@ SUTRA_INLINE bool sutra_index_has_originals(const struct sutra_index *index)
     return index->planes.plane[SUTRA_PLANE_ORIGINAL].base != NULL;
 }
 
-/* index.c: a row's vector, as given or decoded. SUTRA_E_NO_MEMORY. */
+/* index.c: take the read lock, unless the index is closed (SUTRA_E_CLOSED); with_id_table: so that
+ * sutra_index_row_of works (SUTRA_E_NO_MEMORY). On failure the lock is not held. */
+int sutra_index_lock_read(struct sutra_index *index, bool with_id_table);
+/* A row's vector, as given or decoded. SUTRA_E_NO_MEMORY. */
 int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vector_out);
 
 /* encode.c */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sieve.h"
 #include "../base/bytes.h"
 #include "../base/memory.h"
 #include "../base/threads.h"
@@ -118,49 +119,13 @@ void sutra_index_write_hits(const struct sutra_index *index, const uint64_t *bes
 
 /* ---- rerank */
 
-static void original_distances(const struct sutra_index *index, const float *query,
-                               float inverse_norm, const uint32_t *rows, size_t count, float *out)
-{
-    const float *originals = sutra_index_original(index, 0);
-    const size_t stride = index->original_stride, dim = index->options.dim;
-    switch (index->options.metric) {
-    case SUTRA_METRIC_COSINE:
-        index->kernels->cosine_f32_gather(query, inverse_norm, originals, stride, rows, count, dim,
-                                          out);
-        return;
-    case SUTRA_METRIC_L2:
-        index->kernels->l2sq_f32_gather(query, originals, stride, rows, count, dim, out);
-        return;
-    default:
-        index->kernels->dot_f32_gather(query, originals, stride, rows, count, dim, out);
-        for (size_t j = 0; j < count; j++)
-            out[j] = -out[j];
-    }
-}
-
-static void code_distances(const struct sutra_index *index, const struct sutra_code_query *query,
-                           float query_scale, const uint32_t *rows, size_t count, float *out)
-{
-    const struct sutra_plane *high = &index->planes.plane[SUTRA_PLANE_HIGH];
-    const struct sutra_plane *low = &index->planes.plane[SUTRA_PLANE_LOW];
-    const float *corrections = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, 0);
-    float norms[RERANK_BLOCK];
-    index->kernels->dot_code8_gather(query->fine, high->base, low->base, high->row_bytes, rows,
-                                     count, index->quantizer.row_bytes, out, norms);
-    for (size_t j = 0; j < count; j++)
-        out[j] = sutra_index_code_distance(
-            index, query_scale, rows[j],
-            sutra_quantizer_distance(query, corrections + SUTRA_CORRECTION_FLOATS * (size_t)rows[j],
-                                     out[j], norms[j]));
-}
-
 /* Rerank the first `count` rows found into `best`; returns how many are there then. */
 static size_t rerank(const struct sutra_index *index, const struct sutra_work_query *query,
                      const uint64_t *found, size_t count, size_t k)
 {
-    const bool originals = sutra_index_has_originals(index);
     const struct sutra_plane *plane =
-        &index->planes.plane[originals ? SUTRA_PLANE_ORIGINAL : SUTRA_PLANE_LOW];
+        &index->planes
+             .plane[sutra_index_has_originals(index) ? SUTRA_PLANE_ORIGINAL : SUTRA_PLANE_LOW];
     uint64_t *const best = query->best;
     size_t kept = query->best_count;
     for (size_t first = 0; first < count; first += RERANK_BLOCK) {
@@ -171,10 +136,7 @@ static size_t rerank(const struct sutra_index *index, const struct sutra_work_qu
             rows[j] = sutra_pool_id(found[first + j]);
         for (size_t j = 0; j < block; j++)
             sutra_plane_prefetch(plane, rows[j]);
-        if (originals)
-            original_distances(index, query->vector, query->inverse_norm, rows, block, distances);
-        else
-            code_distances(index, &query->code, query->inverse_norm, rows, block, distances);
+        sutra_index_distances(index, query, rows, block, distances);
         for (size_t j = 0; j < block; j++) {
             const uint64_t item = sutra_pool_item(distances[j], rows[j]);
             if (kept == k) {
@@ -254,53 +216,109 @@ void sutra_index_walk(const struct sutra_index *index, const struct sutra_space 
     }
 }
 
-static size_t search_graph(const struct sutra_index *index, const struct sutra_space *space,
-                           struct sutra_query_scratch *scratch, const float *vector, size_t k,
-                           size_t ef)
-{
-    struct sutra_work_query query = {
-        .best = scratch->best, .code = {.walk.entries = scratch->entries, .fine = scratch->fine}};
-    sutra_index_set_query(index, &query, vector, index->options.quantization != SUTRA_QUANT_NONE);
-    sutra_index_walk(index, space, &query, ef, &scratch->walk);
-    sutra_index_rank(index, &query, scratch->walk.pool, scratch->walk.pool_count,
-                     sutra_index_rerank_rows(k, ef), k);
-    return query.best_count;
-}
-
 /* ---- many */
 
-struct search {
+struct job {
     struct sutra_index *index;
+    const struct sutra_search *search;
     const struct sutra_space *space;
-    const float *queries;
-    size_t stride, k, ef;
+    size_t ef;
     bool scan;
+    const struct sutra_sieve *sieve; /* of the one set for all queries */
     int64_t *ids_out;
     float *distances_out;
 };
 
+static void plan_out(const struct job *job, size_t q, const struct sutra_plan *plan)
+{
+    if (job->search->plans_out)
+        job->search->plans_out[q] = *plan;
+}
+
+/* By a walk, into query->best. */
+static void search_graph(const struct job *job, struct sutra_query_scratch *scratch,
+                         struct sutra_work_query *query, struct sutra_plan *plan)
+{
+    const struct sutra_index *index = job->index;
+    struct sutra_scratch *const walk = &scratch->walk;
+    const size_t k = job->search->k;
+    sutra_index_walk(index, job->space, query, job->ef, walk);
+    sutra_index_rank(index, query, walk->pool, walk->pool_count,
+                     sutra_index_rerank_rows(k, job->ef), k);
+    *plan = (struct sutra_plan){
+        .kind = SUTRA_PLAN_WALK, .passing = index->count, .looked = walk->distances + walk->hops};
+}
+
+static int search_set(const struct job *job, struct sutra_query_scratch *scratch,
+                      struct sutra_work_query *query, size_t q, struct sutra_plan *plan)
+{
+    const struct sutra_index *index = job->index;
+    const struct sutra_search *search = job->search;
+    struct sutra_sieve own;
+    const struct sutra_sieve *sieve = job->sieve;
+    if (!sieve) {
+        const int status =
+            sutra_sieve_make(index, &search->sets[q * search->set_step], index->count, NULL, &own);
+        if (status != SUTRA_OK)
+            return status;
+        sieve = &own;
+    }
+    const size_t room = search->k < index->count ? search->k : index->count;
+    const size_t coded = job->scan ? 0 : index->count;
+    int status = SUTRA_OK;
+    if (room)
+        status = sutra_index_search_passing(index, job->space, sieve, coded, coded, query, room,
+                                            job->ef, &scratch->walk, plan);
+    if (sieve == &own)
+        sutra_sieve_free(&own);
+    return status;
+}
+
+static int search_one(const struct job *job, struct sutra_query_scratch *scratch, size_t q)
+{
+    const struct sutra_index *index = job->index;
+    const struct sutra_search *search = job->search;
+    struct sutra_work_query query = {
+        .best = scratch->best, .code = {.walk.entries = scratch->entries, .fine = scratch->fine}};
+    struct sutra_plan plan = {0};
+    const bool coded = index->linked && index->options.quantization != SUTRA_QUANT_NONE;
+    sutra_index_set_query(index, &query, search->queries + q * search->stride, coded);
+    int status = SUTRA_OK;
+    if (search->sets)
+        status = search_set(job, scratch, &query, q, &plan);
+    else
+        search_graph(job, scratch, &query, &plan);
+    if (status != SUTRA_OK)
+        return status;
+    sutra_index_write_hits(index, query.best, query.best_count, search->k,
+                           job->ids_out + q * search->k, job->distances_out + q * search->k);
+    plan_out(job, q, &plan);
+    return SUTRA_OK;
+}
+
 static int search_range(void *context, unsigned worker, size_t begin, size_t end)
 {
-    const struct search *search = context;
-    struct sutra_index *index = search->index;
+    const struct job *job = context;
+    const struct sutra_search *search = job->search;
+    struct sutra_index *index = job->index;
     (void)worker;
     struct sutra_query_scratch *scratch = sutra_index_take_scratch(index, search->k);
     if (!scratch)
         return SUTRA_E_NO_MEMORY;
     int status = SUTRA_OK;
     const size_t k = search->k;
-    if (search->scan) {
+    if (job->scan && !search->sets) {
         status = sutra_index_scan(index, scratch, search->queries + begin * search->stride,
-                                  search->stride, end - begin, k, search->ids_out + begin * k,
-                                  search->distances_out + begin * k);
+                                  search->stride, end - begin, k, job->ids_out + begin * k,
+                                  job->distances_out + begin * k);
+        const struct sutra_plan plan = {
+            .kind = SUTRA_PLAN_SCAN, .passing = index->count, .looked = index->count};
+        for (size_t q = begin; q < end; q++)
+            plan_out(job, q, &plan);
     } else {
-        status = sutra_scratch_reserve(&scratch->walk, index->graph.count, search->ef);
-        for (size_t q = begin; q < end && status == SUTRA_OK; q++) {
-            const size_t found = search_graph(index, search->space, scratch,
-                                              search->queries + q * search->stride, k, search->ef);
-            sutra_index_write_hits(index, scratch->best, found, k, search->ids_out + q * k,
-                                   search->distances_out + q * k);
-        }
+        status = sutra_scratch_reserve(&scratch->walk, index->graph.count, job->ef);
+        for (size_t q = begin; q < end && status == SUTRA_OK; q++)
+            status = search_one(job, scratch, q);
     }
     sutra_index_give_scratch(index, scratch);
     return status;
@@ -321,34 +339,59 @@ int sutra_index_check_vectors(const struct sutra_index *index, const float *vect
     return SUTRA_OK;
 }
 
-int sutra_index_search(struct sutra_index *index, const float *queries, size_t stride, size_t count,
-                       size_t k, size_t ef, bool exact, unsigned threads, int64_t *ids_out,
-                       float *distances_out, struct sutra_fault *fault_out)
+static int search_all(struct job *job)
 {
-    if (k == 0 || k > SUTRA_K_MAX)
-        return SUTRA_E_ARGUMENT;
-    sutra_lock_read(&index->lock);
-    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    if (status == SUTRA_OK)
-        status = sutra_index_check_vectors(index, queries, stride, count, fault_out);
-    if (status == SUTRA_OK) {
-        struct sutra_space space;
-        struct search search = {
-            index, &space, queries, stride, k, ef, exact || !index->linked, ids_out, distances_out};
-        if (search.ef == 0)
-            search.ef = index->tuned_ef ? index->tuned_ef : 64;
-        if (search.ef < k)
-            search.ef = k;
-        if (search.ef > index->count)
-            search.ef = index->count ? index->count : 1;
-        if (!search.scan)
-            sutra_index_search_space(index, &space);
-        if (count == 1 || threads < 2)
-            status = count ? search_range(&search, 0, 0, count) : SUTRA_OK;
-        else
-            status = sutra_parallel_for(count, search.scan ? (count + threads - 1) / threads : 16,
-                                        threads, search_range, &search);
+    const struct sutra_search *search = job->search;
+    if (search->count == 1 || search->threads < 2)
+        return search->count ? search_range(job, 0, 0, search->count) : SUTRA_OK;
+    const size_t chunk =
+        job->scan && !search->sets ? (search->count + search->threads - 1) / search->threads : 16;
+    return sutra_parallel_for(search->count, chunk, search->threads, search_range, job);
+}
+
+static bool lists_ids(const struct sutra_search *search)
+{
+    for (size_t q = 0; search->sets && q < search->count; q++) {
+        if (!search->sets[q * search->set_step].bits)
+            return true;
     }
+    return false;
+}
+
+int sutra_index_search(struct sutra_index *index, const struct sutra_search *search,
+                       int64_t *ids_out, float *distances_out, struct sutra_fault *fault_out)
+{
+    if (search->k == 0 || search->k > SUTRA_K_MAX)
+        return SUTRA_E_ARGUMENT;
+    int status = sutra_index_lock_read(index, lists_ids(search));
+    if (status != SUTRA_OK)
+        return status;
+    status =
+        sutra_index_check_vectors(index, search->queries, search->stride, search->count, fault_out);
+    struct sutra_space space = {0};
+    struct sutra_sieve sieve = {0};
+    struct job job = {.index = index,
+                      .search = search,
+                      .space = &space,
+                      .ef = search->ef,
+                      .scan = search->exact || !index->linked,
+                      .ids_out = ids_out,
+                      .distances_out = distances_out};
+    if (job.ef == 0)
+        job.ef = index->tuned_ef ? index->tuned_ef : 64;
+    if (job.ef < search->k)
+        job.ef = search->k;
+    if (job.ef > index->count)
+        job.ef = index->count ? index->count : 1;
+    if (!job.scan)
+        sutra_index_search_space(index, &space);
+    if (status == SUTRA_OK && search->sets && search->set_step == 0) {
+        status = sutra_sieve_make(index, search->sets, index->count, NULL, &sieve);
+        job.sieve = &sieve;
+    }
+    if (status == SUTRA_OK)
+        status = search_all(&job);
+    sutra_sieve_free(&sieve);
     sutra_unlock(&index->lock);
     return status;
 }

@@ -53,13 +53,12 @@ size_t sutra_stream_dead(const struct sutra_index *index);    /* rows that have 
 int sutra_stream_link(struct sutra_index *index, size_t max_rows, unsigned threads,
                       const bool *stop, size_t *linked_out);
 
-/* As sutra_index_search, among the rows visible at `view`; labels_out count x k. While too many of
- * what a walk finds is dead or invisible it is widened, and in the end replaced by a scan, so k
- * visible rows are found wherever there are k. rows_out (may be NULL): row numbers, -1 padded. ef 0
- * means max(k, 64). */
-int sutra_stream_search(struct sutra_index *index, const float *queries, size_t stride,
-                        size_t count, size_t k, size_t ef, bool exact, unsigned threads,
-                        uint64_t view, int64_t *labels_out, int64_t *rows_out, float *distances_out,
+/* As sutra_index_search, among the rows visible at `view`; labels_out count x k. Sets are of
+ * labels, as bitmaps. While too many of what a walk finds is dead or invisible it is widened, and
+ * in the end replaced by a scan, so k visible rows are found wherever there are k. rows_out (may be
+ * NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a set that is a list. */
+int sutra_stream_search(struct sutra_index *index, const struct sutra_search *search, uint64_t view,
+                        int64_t *labels_out, int64_t *rows_out, float *distances_out,
                         struct sutra_fault *fault_out);
 
 /* dim floats: as given while originals are kept, else decoded. SUTRA_E_NOT_FOUND beyond the end. */

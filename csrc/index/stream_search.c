@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "sieve.h"
 #include "stream.h"
 #include "../base/threads.h"
 
@@ -29,6 +30,9 @@ struct stream_search {
     size_t room; /* results that there can be: min(k, rows) */
     bool exact;
     uint64_t view;
+    const struct sutra_id_set *sets;
+    size_t set_step;
+    struct sutra_plan *plans_out;
     int64_t *labels_out, *rows_out;
     float *distances_out;
 };
@@ -149,11 +153,49 @@ static void write_hits(const struct stream_search *search, const struct sutra_wo
             j < query->best_count ? (int64_t)sutra_pool_id(query->best[j]) : -1;
 }
 
+static void write_plan(const struct stream_search *search, size_t q, const struct sutra_plan *plan)
+{
+    if (search->plans_out)
+        search->plans_out[q] = *plan;
+}
+
+/* Queries among what their sets hold; a sieve serves as long as the set is the same. */
+static int search_sets(const struct moment *moment, struct sutra_query_scratch *scratch,
+                       struct sutra_work_query *work, size_t first, size_t count)
+{
+    const struct stream_search *search = moment->search;
+    struct sutra_index *index = search->index;
+    struct sutra_sieve sieve = {0};
+    int status = SUTRA_OK;
+    for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
+        if (q == 0 || search->set_step) {
+            sutra_sieve_free(&sieve);
+            status = sutra_sieve_make(index, &search->sets[(first + q) * search->set_step],
+                                      search->rows, &search->view, &sieve);
+        }
+        if (status != SUTRA_OK)
+            break;
+        struct sutra_plan plan;
+        sutra_index_set_query(index, &work[q], search->queries + (first + q) * search->stride,
+                              moment->coded);
+        status = sutra_index_search_passing(index, &moment->space, &sieve,
+                                            moment->walks ? moment->nodes : 0,
+                                            moment->walks ? moment->coded_rows : 0, &work[q],
+                                            search->room, search->ef, &scratch->walk, &plan);
+        write_hits(search, &work[q], first + q);
+        write_plan(search, first + q, &plan);
+    }
+    sutra_sieve_free(&sieve);
+    return status;
+}
+
 static int search_moment(const struct moment *moment, struct sutra_query_scratch *scratch,
                          struct sutra_work_query *work, size_t first, size_t count)
 {
     const struct stream_search *search = moment->search;
     int status = SUTRA_OK;
+    if (search->sets)
+        return search_sets(moment, scratch, work, first, count);
     for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
         sutra_index_set_query(search->index, &work[q],
                               search->queries + (first + q) * search->stride, moment->coded);
@@ -164,8 +206,12 @@ static int search_moment(const struct moment *moment, struct sutra_query_scratch
         return status;
     sutra_index_scan_rows(search->index, work, count, moment->coded_rows, search->rows,
                           search->room, &search->view);
-    for (size_t q = 0; q < count; q++)
+    const struct sutra_plan plan = {.kind = moment->walks ? SUTRA_PLAN_WALK : SUTRA_PLAN_SCAN,
+                                    .passing = search->rows};
+    for (size_t q = 0; q < count; q++) {
         write_hits(search, &work[q], first + q);
+        write_plan(search, first + q, &plan);
+    }
     return SUTRA_OK;
 }
 
@@ -219,42 +265,59 @@ static int search_range(void *context, unsigned worker, size_t begin, size_t end
     return status;
 }
 
-int sutra_stream_search(struct sutra_index *index, const float *queries, size_t stride,
-                        size_t count, size_t k, size_t ef, bool exact, unsigned threads,
-                        uint64_t view, int64_t *labels_out, int64_t *rows_out, float *distances_out,
+/* There is nothing to find. */
+static void write_nothing(const struct sutra_search *search, int64_t *labels_out, int64_t *rows_out,
+                          float *distances_out)
+{
+    for (size_t j = 0; j < search->count * search->k; j++) {
+        labels_out[j] = -1;
+        distances_out[j] = INFINITY;
+        if (rows_out)
+            rows_out[j] = -1;
+    }
+    for (size_t q = 0; search->plans_out && q < search->count; q++)
+        search->plans_out[q] = (struct sutra_plan){.kind = SUTRA_PLAN_SCAN};
+}
+
+int sutra_stream_search(struct sutra_index *index, const struct sutra_search *search, uint64_t view,
+                        int64_t *labels_out, int64_t *rows_out, float *distances_out,
                         struct sutra_fault *fault_out)
 {
-    if (k == 0 || k > SUTRA_K_MAX)
+    if (search->k == 0 || search->k > SUTRA_K_MAX)
         return SUTRA_E_ARGUMENT;
-    const int status = sutra_index_check_vectors(index, queries, stride, count, fault_out);
-    if (status != SUTRA_OK || count == 0)
+    for (size_t q = 0; search->sets && q < search->count; q++) {
+        if (!search->sets[q * search->set_step].bits)
+            return SUTRA_E_ARGUMENT;
+    }
+    const int status =
+        sutra_index_check_vectors(index, search->queries, search->stride, search->count, fault_out);
+    if (status != SUTRA_OK || search->count == 0)
         return status;
     const size_t rows = sutra_index_rows(index);
     if (rows == 0) {
-        for (size_t j = 0; j < count * k; j++) {
-            labels_out[j] = -1;
-            distances_out[j] = INFINITY;
-            if (rows_out)
-                rows_out[j] = -1;
-        }
+        write_nothing(search, labels_out, rows_out, distances_out);
         return SUTRA_OK;
     }
-    struct stream_search search = {.index = index,
-                                   .queries = queries,
-                                   .stride = stride,
-                                   .k = k,
-                                   .rows = rows,
-                                   .room = k < rows ? k : rows,
-                                   .exact = exact,
-                                   .view = view,
-                                   .labels_out = labels_out,
-                                   .rows_out = rows_out,
-                                   .distances_out = distances_out};
-    search.ef = ef ? ef : 64;
-    search.ef = search.ef > k ? search.ef : k;
-    search.ef = search.ef < rows ? search.ef : rows;
-    if (count == 1 || threads < 2)
-        return search_range(&search, 0, 0, count);
-    return sutra_parallel_for(count, exact ? (count + threads - 1) / threads : SUTRA_SCAN_GROUP,
-                              threads, search_range, &search);
+    struct stream_search job = {.index = index,
+                                .queries = search->queries,
+                                .stride = search->stride,
+                                .k = search->k,
+                                .rows = rows,
+                                .room = search->k < rows ? search->k : rows,
+                                .exact = search->exact,
+                                .view = view,
+                                .sets = search->sets,
+                                .set_step = search->set_step,
+                                .plans_out = search->plans_out,
+                                .labels_out = labels_out,
+                                .rows_out = rows_out,
+                                .distances_out = distances_out};
+    job.ef = search->ef ? search->ef : 64;
+    job.ef = job.ef > job.k ? job.ef : job.k;
+    job.ef = job.ef < rows ? job.ef : rows;
+    if (search->count == 1 || search->threads < 2)
+        return search_range(&job, 0, 0, search->count);
+    const size_t chunk =
+        search->exact ? (search->count + search->threads - 1) / search->threads : SUTRA_SCAN_GROUP;
+    return sutra_parallel_for(search->count, chunk, search->threads, search_range, &job);
 }

@@ -137,9 +137,9 @@ int sutra_store_records(const struct sutra_store_view *view, const uint32_t *con
 uint32_t sutra_store_dim(const struct sutra_store_view *view); /* 0: not known yet */
 int sutra_store_vector(const struct sutra_store_view *view, uint32_t slot, float *vector_out);
 
-/* count x k: slots and concepts (SUTRA_NO_SLOT padded), distances (infinity). */
-int sutra_store_search(const struct sutra_store_view *view, const float *queries, size_t stride,
-                       size_t count, size_t k, size_t ef, bool exact, unsigned threads,
+/* count x k: slots and concepts (SUTRA_NO_SLOT padded), distances (infinity). Sets of the search
+ * are bitmaps of concepts. */
+int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
                        uint32_t *slots_out, uint32_t *concepts_out, float *distances_out,
                        struct sutra_fault *fault_out);
 

@@ -234,23 +234,24 @@ static void no_hits(size_t from, size_t to, uint32_t *slots, uint32_t *concepts,
     }
 }
 
-int sutra_store_search(const struct sutra_store_view *view, const float *queries, size_t stride,
-                       size_t count, size_t k, size_t ef, bool exact, unsigned threads,
+int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
                        uint32_t *slots_out, uint32_t *concepts_out, float *distances_out,
                        struct sutra_fault *fault_out)
 {
+    const size_t count = search->count, k = search->k;
     if (k == 0 || k > SUTRA_K_MAX)
         return SUTRA_E_ARGUMENT;
     if (!view->index) {
         no_hits(0, count * k, slots_out, concepts_out, distances_out);
+        for (size_t q = 0; search->plans_out && q < count; q++)
+            search->plans_out[q] = (struct sutra_plan){.kind = SUTRA_PLAN_SCAN};
         return SUTRA_OK;
     }
     int64_t *labels = malloc((count * k + 1) * sizeof *labels);
     if (!labels)
         return SUTRA_E_NO_MEMORY;
     const int status =
-        sutra_stream_search(view->index, queries, stride, count, k, ef, exact, threads, view->lsn,
-                            labels, NULL, distances_out, fault_out);
+        sutra_stream_search(view->index, search, view->lsn, labels, NULL, distances_out, fault_out);
     const struct sutra_concepts *concepts = &view->state->concepts;
     const size_t end = __atomic_load_n(&concepts->concept_count, __ATOMIC_ACQUIRE);
     for (size_t q = 0; status == SUTRA_OK && q < count; q++) {

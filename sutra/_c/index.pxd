@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sutra._c.kernels cimport sutra_kernels
 from sutra._c.status cimport sutra_fault
@@ -56,9 +56,40 @@ cdef extern from "index/index.h" nogil:
         const int64_t *ids, int64_t *ids_out, unsigned threads, sutra_progress_fn progress,
         void *progress_context, sutra_fault *fault_out,
     )
+
+    struct sutra_id_set:
+        const uint8_t *bits
+        uint64_t bit_count
+        const int64_t *ids
+        size_t id_count
+
+    enum sutra_plan_kind:
+        SUTRA_PLAN_SCAN
+        SUTRA_PLAN_WALK
+        SUTRA_PLAN_CODE_SCAN
+        SUTRA_PLAN_FILTER_WALK
+
+    struct sutra_plan:
+        int kind
+        bint gave_up
+        bint doubtful
+        uint64_t passing
+        uint64_t looked
+
+    struct sutra_search:
+        const float *queries
+        size_t stride
+        size_t count
+        size_t k
+        size_t ef
+        bint exact
+        unsigned threads
+        const sutra_id_set *sets
+        size_t set_step
+        sutra_plan *plans_out
+
     int sutra_index_search(
-        sutra_index *index, const float *queries, size_t stride, size_t count, size_t k, size_t ef,
-        bint exact, unsigned threads, int64_t *ids_out, float *distances_out,
+        sutra_index *index, const sutra_search *search, int64_t *ids_out, float *distances_out,
         sutra_fault *fault_out,
     )
     int sutra_index_get(sutra_index *index, int64_t id, float *vector_out)

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from sutra._c.associations cimport sutra_link
 from sutra._c.concepts cimport sutra_ids, sutra_record
-from sutra._c.index cimport sutra_bool, sutra_index_options
+from sutra._c.index cimport sutra_bool, sutra_index_options, sutra_search
 from sutra._c.io_table cimport sutra_io
 from sutra._c.kernels cimport sutra_kernels
 from sutra._c.ops cimport sutra_op
@@ -114,9 +114,8 @@ cdef extern from "store/store.h" nogil:
     uint32_t sutra_store_dim(const sutra_store_view *view)
     int sutra_store_vector(const sutra_store_view *view, uint32_t slot, float *vector_out)
     int sutra_store_search(
-        const sutra_store_view *view, const float *queries, size_t stride, size_t count, size_t k,
-        size_t ef, bint exact, unsigned threads, uint32_t *slots_out, uint32_t *concepts_out,
-        float *distances_out, sutra_fault *fault_out,
+        const sutra_store_view *view, const sutra_search *search, uint32_t *slots_out,
+        uint32_t *concepts_out, float *distances_out, sutra_fault *fault_out,
     )
     int sutra_store_links(
         const sutra_store_view *view, uint32_t concept, int direction, uint16_t kind,

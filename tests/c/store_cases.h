@@ -218,8 +218,14 @@ static inline bool search_finds(struct sutra_store *store, size_t which, bool ex
             if (sutra_store_vector(view, slots[j], vector) != SUTRA_OK || seen++ != which)
                 continue;
             done = true;
-            finds = sutra_store_search(view, vector, MODEL_DIM, 1, 4, 0, exact, 1, found_slots,
-                                       found, distances, &fault) == SUTRA_OK &&
+            finds = sutra_store_search(view,
+                                       &(struct sutra_search){.queries = vector,
+                                                              .stride = MODEL_DIM,
+                                                              .count = 1,
+                                                              .k = 4,
+                                                              .exact = exact,
+                                                              .threads = 1},
+                                       found_slots, found, distances, &fault) == SUTRA_OK &&
                     found_slots[0] != SUTRA_NO_SLOT &&
                     sutra_store_vector(view, found_slots[0], other) == SUTRA_OK &&
                     memcmp(vector, other, sizeof vector) == 0;

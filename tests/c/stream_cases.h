@@ -191,8 +191,15 @@ static inline int find(struct sutra_index *index, const float *query, size_t k, 
                        bool exact, uint64_t view, struct found *found)
 {
     struct sutra_fault fault;
-    return sutra_stream_search(index, query, DIM, 1, k, ef, exact, 1, view, found->labels,
-                               found->rows, found->distances, &fault);
+    return sutra_stream_search(index,
+                               &(struct sutra_search){.queries = query,
+                                                      .stride = DIM,
+                                                      .count = 1,
+                                                      .k = k,
+                                                      .ef = ef,
+                                                      .exact = exact,
+                                                      .threads = 1},
+                               view, found->labels, found->rows, found->distances, &fault);
 }
 
 /* Whether a result holds together: visible rows with their labels, none twice, ascending, padded.

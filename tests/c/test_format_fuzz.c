@@ -175,8 +175,15 @@ static void search_all_ways(struct sutra_index *index, const float *queries, siz
         float *distances = malloc(3 * k * sizeof *distances);
         struct sutra_fault fault;
         if (ids && distances)
-            CHECK_EQ(sutra_index_search(index, queries, dim, 3, k, ways[w].ef, ways[w].exact,
-                                        ways[w].threads, ids, distances, &fault),
+            CHECK_EQ(sutra_index_search(index,
+                                        &(struct sutra_search){.queries = queries,
+                                                               .stride = dim,
+                                                               .count = 3,
+                                                               .k = k,
+                                                               .ef = ways[w].ef,
+                                                               .exact = ways[w].exact,
+                                                               .threads = ways[w].threads},
+                                        ids, distances, &fault),
                      SUTRA_OK);
         for (size_t j = count; ids && distances && j < k; j++)
             CHECK(ids[j] == -1 && isinf(distances[j]));

@@ -31,7 +31,11 @@ static int search_one(struct sutra_index *index, const float *query, size_t k, b
                       int64_t *ids, float *distances)
 {
     struct sutra_fault fault;
-    return sutra_index_search(index, query, DIM, 1, k, 0, exact, 1, ids, distances, &fault);
+    return sutra_index_search(
+        index,
+        &(struct sutra_search){
+            .queries = query, .stride = DIM, .count = 1, .k = k, .exact = exact, .threads = 1},
+        ids, distances, &fault);
 }
 
 static size_t length_of(struct sutra_index *index)
@@ -162,12 +166,27 @@ static void batches_equal_single_queries(void)
             float distances[50 * 7], own[7];
             struct sutra_fault fault;
             for (unsigned threads = 0; threads < 4; threads++) {
-                CHECK_EQ(sutra_index_search(index, queries, DIM + 3, 50, 7, 30, exact, threads, ids,
-                                            distances, &fault),
+                CHECK_EQ(sutra_index_search(index,
+                                            &(struct sutra_search){.queries = queries,
+                                                                   .stride = DIM + 3,
+                                                                   .count = 50,
+                                                                   .k = 7,
+                                                                   .ef = 30,
+                                                                   .exact = exact,
+                                                                   .threads = threads},
+                                            ids, distances, &fault),
                          SUTRA_OK);
                 for (size_t q = 0; q < 50; q += 7) {
-                    CHECK_EQ(sutra_index_search(index, queries + q * (DIM + 3), DIM + 3, 1, 7, 30,
-                                                exact, 1, own_ids, own, &fault),
+                    CHECK_EQ(sutra_index_search(
+                                 index,
+                                 &(struct sutra_search){.queries = queries + q * (DIM + 3),
+                                                        .stride = DIM + 3,
+                                                        .count = 1,
+                                                        .k = 7,
+                                                        .ef = 30,
+                                                        .exact = exact,
+                                                        .threads = 1},
+                                 own_ids, own, &fault),
                              SUTRA_OK);
                     CHECK(memcmp(ids + q * 7, own_ids, sizeof own_ids) == 0);
                     CHECK(memcmp(distances + q * 7, own, sizeof own) == 0);
@@ -198,23 +217,41 @@ static void short_results_are_padded(void)
             CHECK_EQ(sutra_index_stats(index, &stats), SUTRA_OK);
             CHECK_EQ(stats.linked, counts[c] >= SUTRA_FLAT_ROWS);
             for (int way = 0; way < 3; way++) {
-                CHECK_EQ(sutra_index_search(index, rows, DIM, 1, 2000, way == 1 ? 1000000 : 1,
-                                            way == 2, 1, ids, distances, &fault),
+                CHECK_EQ(sutra_index_search(index,
+                                            &(struct sutra_search){.queries = rows,
+                                                                   .stride = DIM,
+                                                                   .count = 1,
+                                                                   .k = 2000,
+                                                                   .ef = way == 1 ? 1000000 : 1,
+                                                                   .exact = way == 2,
+                                                                   .threads = 1},
+                                            ids, distances, &fault),
                          SUTRA_OK);
                 for (size_t j = 0; j < 2000; j++)
                     CHECK_EQ(ids[j] >= 0 && isfinite(distances[j]), j < counts[c]);
                 CHECK(counts[c] == 0 || kinds[kind].metric == SUTRA_METRIC_IP ||
                       kinds[kind].quantization == SUTRA_QUANT_U4 || ids[0] == 0);
             }
-            CHECK_EQ(
-                sutra_index_search(index, rows, DIM, 1, 0, 0, false, 1, ids, distances, &fault),
-                SUTRA_E_ARGUMENT);
-            CHECK_EQ(sutra_index_search(index, rows, DIM, 1, SUTRA_K_MAX + 1, 0, false, 1, ids,
-                                        distances, &fault),
+            CHECK_EQ(sutra_index_search(
+                         index,
+                         &(struct sutra_search){
+                             .queries = rows, .stride = DIM, .count = 1, .k = 0, .threads = 1},
+                         ids, distances, &fault),
                      SUTRA_E_ARGUMENT);
-            CHECK_EQ(
-                sutra_index_search(index, rows, DIM, 0, 5, 0, false, 1, ids, distances, &fault),
-                SUTRA_OK);
+            CHECK_EQ(sutra_index_search(index,
+                                        &(struct sutra_search){.queries = rows,
+                                                               .stride = DIM,
+                                                               .count = 1,
+                                                               .k = SUTRA_K_MAX + 1,
+                                                               .threads = 1},
+                                        ids, distances, &fault),
+                     SUTRA_E_ARGUMENT);
+            CHECK_EQ(sutra_index_search(
+                         index,
+                         &(struct sutra_search){
+                             .queries = rows, .stride = DIM, .count = 0, .k = 5, .threads = 1},
+                         ids, distances, &fault),
+                     SUTRA_OK);
             sutra_index_free(index);
         }
     }
@@ -268,8 +305,13 @@ static void bad_vectors_are_named(void)
                      SUTRA_E_VECTOR);
             CHECK_EQ(fault.row, 123);
             fault = SUTRA_FAULT_NONE;
-            CHECK_EQ(sutra_index_search(index, rows + 121 * DIM, DIM, 3, 1, 0, false, 2, ids,
-                                        distances, &fault),
+            CHECK_EQ(sutra_index_search(index,
+                                        &(struct sutra_search){.queries = rows + 121 * DIM,
+                                                               .stride = DIM,
+                                                               .count = 3,
+                                                               .k = 1,
+                                                               .threads = 2},
+                                        ids, distances, &fault),
                      SUTRA_E_VECTOR);
             CHECK_EQ(fault.row, 2);
             rows[123 * DIM + j] = kept;

@@ -83,7 +83,14 @@ static void ask(struct sutra_index *index, struct answers *answers)
     struct sutra_fault fault;
     memset(answers, 0, sizeof *answers);
     for (int exact = 0; exact < 2; exact++)
-        CHECK_EQ(sutra_index_search(index, rows + 5900 * DIM, DIM, QUERIES, K, 50, exact, 2,
+        CHECK_EQ(sutra_index_search(index,
+                                    &(struct sutra_search){.queries = rows + 5900 * DIM,
+                                                           .stride = DIM,
+                                                           .count = QUERIES,
+                                                           .k = K,
+                                                           .ef = 50,
+                                                           .exact = exact,
+                                                           .threads = 2},
                                     answers->ids + exact * QUERIES * K,
                                     answers->distances + exact * QUERIES * K, &fault),
                  SUTRA_OK);
@@ -270,8 +277,16 @@ static void *search_until_told(void *context)
         float distances[K], vector[DIM];
         bool found;
         struct sutra_fault fault;
-        const int status = sutra_index_search(crowd->index, rows + (5900 + q) * DIM, DIM, 1, K, 40,
-                                              q % 16 == 0, 1, ids, distances, &fault);
+        const int status =
+            sutra_index_search(crowd->index,
+                               &(struct sutra_search){.queries = rows + (5900 + q) * DIM,
+                                                      .stride = DIM,
+                                                      .count = 1,
+                                                      .k = K,
+                                                      .ef = 40,
+                                                      .exact = q % 16 == 0,
+                                                      .threads = 1},
+                               ids, distances, &fault);
         if (status == SUTRA_E_CLOSED) {
             atomic_fetch_add(&crowd->closed, 1);
             return NULL;

@@ -34,8 +34,14 @@ static void use_forged(struct image *image, struct sutra_simulated *fs, uint64_t
     (void)store_shows(store, &shown);
     if (sutra_store_view_begin(store, &view) == SUTRA_OK) {
         for (int exact = 0; exact < 2; exact++)
-            (void)sutra_store_search(view, vector, MODEL_DIM, 1, 8, 0, exact, 1, slots, concepts,
-                                     distances, &fault);
+            (void)sutra_store_search(view,
+                                     &(struct sutra_search){.queries = vector,
+                                                            .stride = MODEL_DIM,
+                                                            .count = 1,
+                                                            .k = 8,
+                                                            .exact = exact,
+                                                            .threads = 1},
+                                     slots, concepts, distances, &fault);
         sutra_store_view_end(view);
     }
     const int64_t ids[3] = {1, 2, 500};

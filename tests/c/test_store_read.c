@@ -51,8 +51,14 @@ static void views_stand_still(void)
         float vector[MODEL_DIM], distances[2];
         uint32_t slots[2], concepts[2];
         make_vector(5, vector);
-        CHECK_EQ(sutra_store_search(views[v], vector, MODEL_DIM, 1, 2, 0, true, 1, slots, concepts,
-                                    distances, &place.fault),
+        CHECK_EQ(sutra_store_search(views[v],
+                                    &(struct sutra_search){.queries = vector,
+                                                           .stride = MODEL_DIM,
+                                                           .count = 1,
+                                                           .k = 2,
+                                                           .exact = true,
+                                                           .threads = 1},
+                                    slots, concepts, distances, &place.fault),
                  SUTRA_OK);
         uint32_t concept;
         const uint32_t slot = slot_of(views[v], 5, &concept);
@@ -174,8 +180,11 @@ static void searching(void)
     make_vector(3, queries);
     make_vector(4, queries + MODEL_DIM);
     struct sutra_store_view *view = view_of(&place);
-    CHECK_EQ(sutra_store_search(view, queries, MODEL_DIM, 2, 6, 0, false, 1, slots, concepts,
-                                distances, &place.fault),
+    CHECK_EQ(sutra_store_search(
+                 view,
+                 &(struct sutra_search){
+                     .queries = queries, .stride = MODEL_DIM, .count = 2, .k = 6, .threads = 1},
+                 slots, concepts, distances, &place.fault),
              SUTRA_OK);
     for (size_t j = 0; j < 12; j++) /* there are no vectors */
         CHECK(slots[j] == SUTRA_NO_SLOT && concepts[j] == SUTRA_NO_CONCEPT && isinf(distances[j]));
@@ -186,8 +195,14 @@ static void searching(void)
     CHECK_EQ(write_op(&place, ids_op(SUTRA_OP_DELETE, gone, 2)), SUTRA_OK);
     view = view_of(&place);
     for (int exact = 0; exact < 2; exact++) {
-        CHECK_EQ(sutra_store_search(view, queries, MODEL_DIM, 2, 6, 0, exact, 1, slots, concepts,
-                                    distances, &place.fault),
+        CHECK_EQ(sutra_store_search(view,
+                                    &(struct sutra_search){.queries = queries,
+                                                           .stride = MODEL_DIM,
+                                                           .count = 2,
+                                                           .k = 6,
+                                                           .exact = exact,
+                                                           .threads = 1},
+                                    slots, concepts, distances, &place.fault),
                  SUTRA_OK);
         for (size_t q = 0; q < 2; q++) {
             for (size_t j = 0; j < 6; j++) {
@@ -199,15 +214,33 @@ static void searching(void)
         }
         CHECK(concepts[6] == 4 && distances[6] < 1e-5f);
     }
-    CHECK_EQ(sutra_store_search(view, queries, MODEL_DIM, 1, 0, 0, true, 1, slots, concepts,
-                                distances, &place.fault),
+    CHECK_EQ(sutra_store_search(view,
+                                &(struct sutra_search){.queries = queries,
+                                                       .stride = MODEL_DIM,
+                                                       .count = 1,
+                                                       .k = 0,
+                                                       .exact = true,
+                                                       .threads = 1},
+                                slots, concepts, distances, &place.fault),
              SUTRA_E_ARGUMENT);
-    CHECK_EQ(sutra_store_search(view, queries, MODEL_DIM, 1, SUTRA_K_MAX + (size_t)1, 0, true, 1,
+    CHECK_EQ(sutra_store_search(view,
+                                &(struct sutra_search){.queries = queries,
+                                                       .stride = MODEL_DIM,
+                                                       .count = 1,
+                                                       .k = SUTRA_K_MAX + (size_t)1,
+                                                       .exact = true,
+                                                       .threads = 1},
                                 slots, concepts, distances, &place.fault),
              SUTRA_E_ARGUMENT);
     queries[1] = NAN;
-    CHECK_EQ(sutra_store_search(view, queries, MODEL_DIM, 1, 2, 0, true, 1, slots, concepts,
-                                distances, &place.fault),
+    CHECK_EQ(sutra_store_search(view,
+                                &(struct sutra_search){.queries = queries,
+                                                       .stride = MODEL_DIM,
+                                                       .count = 1,
+                                                       .k = 2,
+                                                       .exact = true,
+                                                       .threads = 1},
+                                slots, concepts, distances, &place.fault),
              SUTRA_E_VECTOR);
     sutra_store_view_end(view);
     place_deinit(&place);
@@ -230,12 +263,24 @@ static void replaced_vectors(void)
     CHECK_EQ(write_ops(&place, &op, 1), SUTRA_OK);
     for (unsigned stage = 0; stage < 4; stage++) {
         struct sutra_store_view *view = view_of(&place);
-        CHECK_EQ(sutra_store_search(view, old, MODEL_DIM, 1, 3, 100, false, 1, slots, concepts,
-                                    distances, &place.fault),
+        CHECK_EQ(sutra_store_search(view,
+                                    &(struct sutra_search){.queries = old,
+                                                           .stride = MODEL_DIM,
+                                                           .count = 1,
+                                                           .k = 3,
+                                                           .ef = 100,
+                                                           .threads = 1},
+                                    slots, concepts, distances, &place.fault),
                  SUTRA_OK);
         CHECK(distances[0] > 1e-5f);
-        CHECK_EQ(sutra_store_search(view, fresh, MODEL_DIM, 1, 3, 100, false, 1, slots, concepts,
-                                    distances, &place.fault),
+        CHECK_EQ(sutra_store_search(view,
+                                    &(struct sutra_search){.queries = fresh,
+                                                           .stride = MODEL_DIM,
+                                                           .count = 1,
+                                                           .k = 3,
+                                                           .ef = 100,
+                                                           .threads = 1},
+                                    slots, concepts, distances, &place.fault),
                  SUTRA_OK);
         uint32_t concept;
         CHECK(slots[0] == slot_of(view, 40, &concept) && concepts[0] == concept);

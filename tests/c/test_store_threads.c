@@ -189,8 +189,14 @@ static void check_search(struct scene *scene, const struct sutra_store_view *vie
     uint32_t slots[8], concepts[8];
     struct sutra_fault fault;
     draw_vector(turn, query);
-    const int status = sutra_store_search(view, query, MODEL_DIM, 1, 8, 0, turn % 2, 1, slots,
-                                          concepts, distances, &fault);
+    const int status = sutra_store_search(view,
+                                          &(struct sutra_search){.queries = query,
+                                                                 .stride = MODEL_DIM,
+                                                                 .count = 1,
+                                                                 .k = 8,
+                                                                 .exact = turn % 2,
+                                                                 .threads = 1},
+                                          slots, concepts, distances, &fault);
     CHECK_EQ(status, SUTRA_OK);
     for (size_t j = 0; status == SUTRA_OK && j < 8; j++) {
         struct sutra_concept concept;

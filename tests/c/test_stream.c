@@ -304,15 +304,33 @@ static void streaming_costs_little_recall(void)
             CHECK_EQ(link_rows(index, random_below(600)), SUTRA_OK);
         }
         CHECK_EQ(link_rows(index, SIZE_MAX), SUTRA_OK);
-        CHECK_EQ(sutra_index_search(whole, queries, DIM, QUERIES, 10, 0, true, 2, truth, distances,
-                                    &fault),
+        CHECK_EQ(sutra_index_search(whole,
+                                    &(struct sutra_search){.queries = queries,
+                                                           .stride = DIM,
+                                                           .count = QUERIES,
+                                                           .k = 10,
+                                                           .exact = true,
+                                                           .threads = 2},
+                                    truth, distances, &fault),
                  SUTRA_OK);
-        CHECK_EQ(sutra_index_search(whole, queries, DIM, QUERIES, 10, 32, false, 2, ids, distances,
-                                    &fault),
+        CHECK_EQ(sutra_index_search(whole,
+                                    &(struct sutra_search){.queries = queries,
+                                                           .stride = DIM,
+                                                           .count = QUERIES,
+                                                           .k = 10,
+                                                           .ef = 32,
+                                                           .threads = 2},
+                                    ids, distances, &fault),
                  SUTRA_OK);
         const size_t whole_right = count_common(ids, truth, QUERIES);
-        CHECK_EQ(sutra_stream_search(index, queries, DIM, QUERIES, 10, 32, false, 2, NOW, labels,
-                                     ids, distances, &fault),
+        CHECK_EQ(sutra_stream_search(index,
+                                     &(struct sutra_search){.queries = queries,
+                                                            .stride = DIM,
+                                                            .count = QUERIES,
+                                                            .k = 10,
+                                                            .ef = 32,
+                                                            .threads = 2},
+                                     NOW, labels, ids, distances, &fault),
                  SUTRA_OK);
         const size_t streamed_right = count_common(ids, truth, QUERIES);
         CHECK(streamed_right + points * QUERIES * 10 / 200 >= whole_right);
@@ -375,7 +393,14 @@ static void batches_equal_single_queries(void)
         for (int exact = 0; exact < 2; exact++) {
             for (unsigned threads = 0; threads < 4; threads++) {
                 struct sutra_fault fault;
-                CHECK_EQ(sutra_stream_search(index, queries, STRIDE, QUERIES, K, 30, exact, threads,
+                CHECK_EQ(sutra_stream_search(index,
+                                             &(struct sutra_search){.queries = queries,
+                                                                    .stride = STRIDE,
+                                                                    .count = QUERIES,
+                                                                    .k = K,
+                                                                    .ef = 30,
+                                                                    .exact = exact,
+                                                                    .threads = threads},
                                              2, labels, threads == 2 ? NULL : rows, distances,
                                              &fault),
                          SUTRA_OK);
@@ -561,8 +586,11 @@ static void bad_input_is_refused(void)
     CHECK_EQ(sutra_stream_check(index, model.vectors, DIM, 4, &fault), SUTRA_E_VECTOR);
     CHECK_EQ(fault.row, 3);
     fault = SUTRA_FAULT_NONE;
-    CHECK_EQ(sutra_stream_search(index, model.vectors, DIM, 4, 1, 0, false, 2, 1, found.labels,
-                                 found.rows, found.distances, &fault),
+    CHECK_EQ(sutra_stream_search(
+                 index,
+                 &(struct sutra_search){
+                     .queries = model.vectors, .stride = DIM, .count = 4, .k = 1, .threads = 2},
+                 1, found.labels, found.rows, found.distances, &fault),
              SUTRA_E_VECTOR);
     CHECK_EQ(fault.row, 3);
     uint32_t first = 7;

@@ -115,8 +115,15 @@ static void search_all(struct sutra_index *index, size_t dim)
     struct sutra_fault fault;
     fill(queries, QUERIES * dim, 8);
     for (unsigned way = 0; way < 3; way++)
-        FUZZ_REQUIRE(sutra_index_search(index, queries, dim, QUERIES, K, way == 2 ? 100 : 0,
-                                        way == 1, 1, ids, distances, &fault) == SUTRA_OK);
+        FUZZ_REQUIRE(sutra_index_search(index,
+                                        &(struct sutra_search){.queries = queries,
+                                                               .stride = dim,
+                                                               .count = QUERIES,
+                                                               .k = K,
+                                                               .ef = way == 2 ? 100 : 0,
+                                                               .exact = way == 1,
+                                                               .threads = 1},
+                                        ids, distances, &fault) == SUTRA_OK);
     free(queries);
 }
 

@@ -192,8 +192,14 @@ static void look(struct sutra_store *store, uint32_t dim)
         }
         memset(vector, 0, dim * sizeof *vector);
         for (int exact = 0; dim && exact < 2; exact++)
-            (void)sutra_store_search(view, vector, dim, 1, 8, 0, exact, 1, slots, concepts,
-                                     distances, &fault);
+            (void)sutra_store_search(view,
+                                     &(struct sutra_search){.queries = vector,
+                                                            .stride = dim,
+                                                            .count = 1,
+                                                            .k = 8,
+                                                            .exact = exact,
+                                                            .threads = 1},
+                                     slots, concepts, distances, &fault);
         sutra_store_view_end(view);
     }
     free(vector);

@@ -72,8 +72,15 @@ static void search_all(struct sutra_index *index, size_t dim)
     const int64_t count = (int64_t)sutra_stream_rows(index);
     fill(queries, QUERIES * dim, 8);
     for (unsigned way = 0; way < 4; way++) {
-        FUZZ_REQUIRE(sutra_stream_search(index, queries, dim, QUERIES, K, way == 3 ? 100 : 0,
-                                         way % 2, 1, way < 2 ? NEWEST : 2, labels, rows, distances,
+        FUZZ_REQUIRE(sutra_stream_search(index,
+                                         &(struct sutra_search){.queries = queries,
+                                                                .stride = dim,
+                                                                .count = QUERIES,
+                                                                .k = K,
+                                                                .ef = way == 3 ? 100 : 0,
+                                                                .exact = way % 2,
+                                                                .threads = 1},
+                                         way < 2 ? NEWEST : 2, labels, rows, distances,
                                          &fault) == SUTRA_OK);
         for (size_t j = 0; j < QUERIES * K; j++)
             FUZZ_REQUIRE(rows[j] >= -1 && rows[j] < count);

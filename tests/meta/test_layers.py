@@ -38,6 +38,8 @@ MODULE_FLOORS = {
     "_mapping": 2,
     "_kernels": 2,
     "_concept": 2,
+    "_search": 2,
+    "_filtering": 2,
     "_ops": 2,
     "hits": 3,
     "kernels": 3,
