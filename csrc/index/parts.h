@@ -159,6 +159,10 @@ size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra
 void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
                               size_t count, size_t k, bool coded);
 
+/* A walk of width ef looks at some ten rows for each of the ef that it expands, in no order; a
+ * scan reads them in a row. From this part of all rows on the scan is the cheaper one. */
+#define SUTRA_WALK_SHARE_MAX 8u
+
 /* query.c */
 /* Set the vector of a query whose arrays are there. coded: get it ready for codes. */
 void sutra_index_set_query(const struct sutra_index *index, struct sutra_work_query *query,

@@ -383,6 +383,9 @@ int sutra_index_search(struct sutra_index *index, const struct sutra_search *sea
         job.ef = search->k;
     if (job.ef > index->count)
         job.ef = index->count ? index->count : 1;
+    /* A walk looks at some ten rows for each of ef: this wide, it looks at all, in no order. */
+    if (!search->sets && job.ef > index->count / SUTRA_WALK_SHARE_MAX)
+        job.scan = true;
     if (!job.scan)
         sutra_index_search_space(index, &space);
     if (status == SUTRA_OK && search->sets && search->set_step == 0) {

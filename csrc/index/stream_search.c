@@ -18,9 +18,6 @@
 
 /* A walk is widened for rows that are known to be dead up to this much, before it starts. */
 #define WIDEN_AHEAD_MAX 8u
-/* A walk of width ef looks at some ten rows for each of the ef that it expands, in no order; a
- * scan reads them in a row. From this part of all rows on the scan is the cheaper one. */
-#define WALK_SHARE_MAX 8u
 
 struct stream_search {
     struct sutra_index *index;
@@ -133,7 +130,7 @@ static int search_linked(const struct moment *moment, struct sutra_work_query *q
         const size_t suggested = found ? (size_t)((uint64_t)ef * enough / found) : 8 * ef;
         const size_t most = 8 * ef;
         ef = suggested < 2 * ef ? 2 * ef : suggested < most ? suggested : most;
-        if (ef > nodes / WALK_SHARE_MAX)
+        if (ef > nodes / SUTRA_WALK_SHARE_MAX)
             break;
     }
     query->best_count = 0;
