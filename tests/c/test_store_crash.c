@@ -383,7 +383,7 @@ static void try_operation(const struct job *job, struct crash *crash, size_t bef
 {
     const bool slow = tests_are_slow();
     const size_t in_flight = sutra_simulated_in_flight(job->fs, crash->operation);
-    const unsigned rounds = slow ? 8 : 1;
+    const unsigned rounds = slow ? 13 : 1;
     uint64_t drawn = sutra_random_at(crash->seed, crash->operation);
     for (int policy = 0; policy <= SUTRA_CRASH_SUBSET; policy++) {
         crash->policy = policy;
