@@ -113,6 +113,8 @@ int sutra_reserve_ops(struct sutra_store *store, struct sutra_state *state,
         case SUTRA_OP_TOUCH:
             need.slots += op->ids.ids.count;
             break;
+        case SUTRA_OP_SET: /* is staged */
+            break;
         case SUTRA_OP_UNLINK:
             edges = true;
             sutra_concepts_find(&state->concepts, &op->link.sources, scratch->numbers);
@@ -383,6 +385,9 @@ size_t sutra_apply_op(struct sutra_store *store, struct sutra_state *state,
         return apply_touch(store, state, &op->ids, lsn);
     case SUTRA_OP_LINK:
         return apply_link(store, state, &op->link, lsn);
+    case SUTRA_OP_SET: /* with the first, all of the batch */
+        sutra_settings_publish(&state->settings);
+        return op->done;
     default:
         return apply_unlink(store, state, &op->link, lsn);
     }

@@ -35,6 +35,9 @@ struct capture {
         struct sutra_dirty taken; /* marks, to be put back if this comes to nothing */
         bool sealed;
     } part[SUTRA_PARTS_MAX];
+    bool with_settings;
+    struct sutra_encoder settings; /* as they are saved */
+    uint64_t settings_version;
     struct sutra_manifest manifest;
     uint64_t segment_number;
     uint64_t live_bytes;
@@ -105,6 +108,17 @@ static int capture_part(struct sutra_store *store, struct capture *capture, size
     return status;
 }
 
+/* All of them, if one has changed. Where a chain begins, none need no section. */
+static int capture_settings(struct sutra_store *store, struct capture *capture, bool whole)
+{
+    const struct sutra_settings *settings = &sutra_store_state(store)->settings;
+    const struct sutra_sealed *sealed = &store->sealed[SUTRA_SECTION_SETTINGS];
+    const bool as_saved = sealed->present && sealed->version == settings->version;
+    capture->settings_version = settings->version;
+    capture->with_settings = whole ? settings->count > 0 : !as_saved;
+    return capture->with_settings ? sutra_settings_encode(settings, &capture->settings) : SUTRA_OK;
+}
+
 /* Put the marks back. The writer's lock is held. */
 static void give_marks_back(struct capture *capture)
 {
@@ -133,6 +147,7 @@ static void free_capture(struct capture *capture)
         sutra_dirty_deinit(&capture->part[j].taken);
     }
     sutra_manifest_free(&capture->manifest);
+    sutra_encoder_deinit(&capture->settings);
     free(capture);
 }
 
@@ -168,6 +183,8 @@ static int capture_locked(struct sutra_store *store, struct capture *capture, bo
     /* Listing the parts may pad the heap: before the counts are taken. */
     capture->count = sutra_state_parts(sutra_store_state(store), capture->parts);
     status = capture_manifest(store, capture, whole, with_graph);
+    if (status == SUTRA_OK)
+        status = capture_settings(store, capture, whole);
     for (size_t j = 0; j < capture->count && status == SUTRA_OK; j++)
         status = capture_part(store, capture, j, whole, with_graph);
     if (status != SUTRA_OK)
@@ -204,7 +221,7 @@ static bool has_sections(const struct capture *capture)
                                 capture->parts[j].rows > captured->first))
             return true;
     }
-    return false;
+    return capture->with_settings;
 }
 
 static int write_segment(struct sutra_store *store, struct capture *capture)
@@ -220,6 +237,9 @@ static int write_segment(struct sutra_store *store, struct capture *capture)
         if (!capture->part[j].skip)
             status = write_part(writer, &capture->parts[j], &capture->part[j]);
     }
+    if (status == SUTRA_OK && capture->with_settings)
+        status = sutra_segment_bytes(writer, SUTRA_SECTION_SETTINGS, capture->settings.buffer,
+                                     capture->settings.used);
     if (status != SUTRA_OK) {
         sutra_segment_abort(writer);
         return status;
@@ -250,6 +270,8 @@ static void take_sealed(struct sutra_store *store, const struct capture *capture
             .patched_bytes = before + sutra_patch_bytes(captured->patch_count, part->row_bytes),
             .present = true};
     }
+    store->sealed[SUTRA_SECTION_SETTINGS] =
+        (struct sutra_sealed){.version = capture->settings_version, .present = true};
 }
 
 /* Rows that are in a file now need no memory of their own. */
@@ -337,6 +359,8 @@ int sutra_store_mark_sealed(struct sutra_store *store, struct sutra_state *state
     const size_t count = sutra_state_parts(state, parts);
     for (size_t k = 0; k < SUTRA_PART_KINDS; k++) /* patched_bytes is known from loading */
         store->sealed[k].present = false;
+    store->sealed[SUTRA_SECTION_SETTINGS] =
+        (struct sutra_sealed){.version = state->settings.version, .present = true};
     for (size_t j = 0; j < count; j++) {
         struct sutra_sealed *sealed = &store->sealed[parts[j].kind];
         sealed->rows = parts[j].rows;

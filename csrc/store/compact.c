@@ -22,7 +22,8 @@ struct compaction {
     struct sutra_state *fresh;
 };
 
-/* A view of everything written, and where the log was then. The writer's lock is held. */
+/* A view of everything written, where the log was then, and the state to copy to. The writer's lock
+ * is held. */
 static int begin(struct sutra_store *store, struct compaction *compaction)
 {
     int status = store->closing ? SUTRA_E_CLOSED : SUTRA_OK;
@@ -30,6 +31,11 @@ static int begin(struct sutra_store *store, struct compaction *compaction)
         status = sutra_store_sync(store);
     if (status == SUTRA_OK)
         status = sutra_store_view_begin(store, &compaction->view);
+    if (status == SUTRA_OK)
+        status = sutra_state_new(store, &compaction->fresh);
+    if (status == SUTRA_OK) /* no view has those of its LSN: they are those of now */
+        status =
+            sutra_settings_copy(&compaction->view->state->settings, &compaction->fresh->settings);
     if (status != SUTRA_OK)
         return status;
     if (store->log_open)
@@ -76,14 +82,11 @@ static int build(struct sutra_store *store, struct compaction *compaction)
     int status = sutra_epochs_init(&epochs);
     if (status != SUTRA_OK)
         return status;
-    status = sutra_state_new(store, &compaction->fresh);
-    if (status == SUTRA_OK) {
-        use_epochs(compaction->fresh, &epochs);
-        status = sutra_state_copy(store, compaction->view, compaction->fresh, NULL);
-        if (status == SUTRA_OK)
-            status = link_all(store, compaction->fresh);
-        use_epochs(compaction->fresh, &store->epochs);
-    }
+    use_epochs(compaction->fresh, &epochs);
+    status = sutra_state_copy(store, compaction->view, compaction->fresh, NULL);
+    if (status == SUTRA_OK)
+        status = link_all(store, compaction->fresh);
+    use_epochs(compaction->fresh, &store->epochs);
     sutra_epochs_deinit(&epochs);
     return status;
 }

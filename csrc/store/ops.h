@@ -25,9 +25,13 @@ enum sutra_op_kind {
     SUTRA_OP_LINK = 3,
     SUTRA_OP_UNLINK = 4,
     SUTRA_OP_TOUCH = 5,
+    SUTRA_OP_SET = 6,
 };
 
 #define SUTRA_ABSENT_BYTES 0xffffffffu
+#define SUTRA_SETTINGS_MAX 1024u
+#define SUTRA_SETTING_NAME_BYTES_MAX 255u
+#define SUTRA_SETTING_BYTES_MAX 65535u
 
 /* Add or replace concepts. Of a concept that is there, what is not given stays: vector, content,
  * metadata; created_ns stays too. Strength and confidence are always set. */
@@ -70,15 +74,24 @@ struct sutra_op_link {
     int64_t time_ns;
 };
 
+/* SET: give a setting of the store a value, or remove it. What is not there is passed over. */
+struct sutra_op_set {
+    const char *name;     /* UTF-8, 1 to SUTRA_SETTING_NAME_BYTES_MAX bytes */
+    const uint8_t *value; /* NULL: remove it */
+    uint32_t name_bytes;
+    uint32_t value_bytes; /* at most SUTRA_SETTING_BYTES_MAX */
+};
+
 struct sutra_op {
     int kind;
     /* filled by the store when the operation is done */
-    size_t done;          /* concepts put, removed or touched; edges made or removed */
+    size_t done;          /* concepts put, removed or touched; edges made or removed; settings */
     int64_t first_number; /* of the ids assigned to a PUT without; else -1 */
     union {
         struct sutra_op_put put;
         struct sutra_op_ids ids;
         struct sutra_op_link link;
+        struct sutra_op_set set;
     };
 };
 

@@ -43,6 +43,24 @@ static const void *take(struct sutra_decoder *decoder, uint64_t bytes)
     return at;
 }
 
+/* A length, at most `most`, and as many bytes; NULL where that is not what there is. */
+static const void *take_sized(struct sutra_decoder *decoder, uint32_t most, uint32_t *bytes_out)
+{
+    const uint8_t *length = take(decoder, 8);
+    const uint64_t bytes = length ? sutra_load_u64(length) : UINT64_MAX;
+    if (bytes > most)
+        return NULL;
+    *bytes_out = (uint32_t)bytes;
+    return take(decoder, bytes);
+}
+
+/* The same for a text that is not empty. */
+static const char *take_name(struct sutra_decoder *decoder, uint32_t most, uint32_t *bytes_out)
+{
+    const char *name = take_sized(decoder, most, bytes_out);
+    return name && *bytes_out && sutra_is_utf8(name, *bytes_out) ? name : NULL;
+}
+
 /* Pointer arrays of one operation: at most six of a word an item. */
 struct arrays {
     void **next;
@@ -219,13 +237,8 @@ static int take_kinds(struct sutra_decoder *decoder, struct arrays *arrays, bool
     if (!names || !lengths)
         return SUTRA_E_CORRUPT;
     for (size_t k = 0; k < kind_count; k++) {
-        const uint8_t *length = take(decoder, 8);
-        const uint64_t bytes = length ? sutra_load_u64(length) : 0;
-        if (bytes == 0 || bytes > SUTRA_KIND_BYTES_MAX)
-            return SUTRA_E_CORRUPT;
-        names[k] = take(decoder, bytes);
-        lengths[k] = (uint32_t)bytes;
-        if (!names[k] || !sutra_is_utf8(names[k], bytes))
+        names[k] = take_name(decoder, SUTRA_KIND_BYTES_MAX, &lengths[k]);
+        if (!names[k])
             return SUTRA_E_CORRUPT;
     }
     link->kind_names = names;
@@ -264,6 +277,17 @@ static int take_link(struct sutra_decoder *decoder, struct arrays *arrays, bool 
     return link->weights && link->confidences ? SUTRA_OK : SUTRA_E_CORRUPT;
 }
 
+static int take_set(struct sutra_decoder *decoder, uint32_t flags, struct sutra_op_set *set)
+{
+    if (flags & ~(uint32_t)SUTRA_SET_KNOWN)
+        return SUTRA_E_CORRUPT;
+    set->name = take_name(decoder, SUTRA_SETTING_NAME_BYTES_MAX, &set->name_bytes);
+    if (!set->name || !(flags & SUTRA_SET_VALUE))
+        return set->name ? SUTRA_OK : SUTRA_E_CORRUPT;
+    set->value = take_sized(decoder, SUTRA_SETTING_BYTES_MAX, &set->value_bytes);
+    return set->value ? SUTRA_OK : SUTRA_E_CORRUPT;
+}
+
 int sutra_decode_op(struct sutra_decoder *decoder, struct sutra_op *op, bool *more_out)
 {
     *more_out = decoder->at != decoder->end;
@@ -298,6 +322,9 @@ int sutra_decode_op(struct sutra_decoder *decoder, struct sutra_op *op, bool *mo
     case SUTRA_OP_TOUCH:
         op->ids.time_ns = time_ns;
         return take_ids(decoder, &arrays, count, &op->ids.ids);
+    case SUTRA_OP_SET:
+        return count == 1 && extra == 0 && time_ns == 0 ? take_set(decoder, flags, &op->set)
+                                                        : SUTRA_E_CORRUPT;
     default:
         return SUTRA_E_CORRUPT;
     }

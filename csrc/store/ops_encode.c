@@ -59,6 +59,16 @@ static int put_bytes(struct sutra_encoder *encoder, const void *data, size_t byt
     return SUTRA_OK;
 }
 
+/* The length and the bytes. */
+static int put_sized(struct sutra_encoder *encoder, const void *data, uint32_t bytes)
+{
+    uint8_t *length = extend(encoder, 8);
+    if (!length)
+        return SUTRA_E_NO_MEMORY;
+    sutra_store_u64(length, bytes);
+    return put_bytes(encoder, data, bytes);
+}
+
 /* Memory of the caller's, a multiple of 8 bytes long. */
 static void put_span(struct sutra_encoder *encoder, const void *data, size_t bytes)
 {
@@ -218,19 +228,22 @@ static int put_link(struct sutra_encoder *encoder, const struct sutra_op_link *l
     int status = put_ids(encoder, &link->sources, from, to);
     if (status == SUTRA_OK)
         status = put_ids(encoder, &link->targets, from, to);
-    for (size_t k = 0; k < link->kind_count && status == SUTRA_OK; k++) {
-        uint8_t *length = extend(encoder, 8);
-        if (!length)
-            return SUTRA_E_NO_MEMORY;
-        sutra_store_u64(length, link->kind_bytes[k]);
-        status = put_bytes(encoder, link->kind_names[k], link->kind_bytes[k]);
-    }
+    for (size_t k = 0; k < link->kind_count && status == SUTRA_OK; k++)
+        status = put_sized(encoder, link->kind_names[k], link->kind_bytes[k]);
     if (status == SUTRA_OK && link->kinds)
         status = put_bytes(encoder, link->kinds + from, (to - from) * sizeof(uint16_t));
     if (status == SUTRA_OK && weighted)
         status = put_floats(encoder, link->weights, link->weight_step, from, to);
     if (status == SUTRA_OK && weighted)
         status = put_floats(encoder, link->confidences, link->confidence_step, from, to);
+    return status;
+}
+
+static int put_set(struct sutra_encoder *encoder, const struct sutra_op_set *set)
+{
+    int status = put_sized(encoder, set->name, set->name_bytes);
+    if (status == SUTRA_OK && set->value)
+        status = put_sized(encoder, set->value, set->value_bytes);
     return status;
 }
 
@@ -258,7 +271,7 @@ int sutra_encode_op(struct sutra_encoder *encoder, const struct sutra_op *op, si
     sutra_store_u32(head + SUTRA_OP_KIND, (uint32_t)op->kind);
     int status;
     uint32_t flags = 0, extra = 0;
-    int64_t time_ns;
+    int64_t time_ns = 0;
     switch (op->kind) {
     case SUTRA_OP_PUT:
         flags = put_flags(&op->put);
@@ -274,6 +287,10 @@ int sutra_encode_op(struct sutra_encoder *encoder, const struct sutra_op *op, si
         extra = (uint32_t)op->link.kind_count;
         time_ns = op->link.time_ns;
         status = put_link(encoder, &op->link, op->kind == SUTRA_OP_LINK, from, to);
+        break;
+    case SUTRA_OP_SET:
+        flags = op->set.value ? SUTRA_SET_VALUE : 0;
+        status = put_set(encoder, &op->set);
         break;
     default:
         time_ns = op->ids.time_ns;
@@ -314,6 +331,8 @@ size_t sutra_op_count(const struct sutra_op *op)
     case SUTRA_OP_LINK:
     case SUTRA_OP_UNLINK:
         return op->link.sources.count;
+    case SUTRA_OP_SET:
+        return 1;
     default:
         return op->ids.ids.count;
     }
@@ -336,6 +355,8 @@ size_t sutra_op_item_bytes(const struct sutra_op *op, size_t at)
     case SUTRA_OP_LINK:
     case SUTRA_OP_UNLINK:
         return id_bytes(&op->link.sources, at) + id_bytes(&op->link.targets, at) + 10;
+    case SUTRA_OP_SET:
+        return 32 + op->set.name_bytes + (op->set.value ? op->set.value_bytes : 0);
     default:
         return id_bytes(&op->ids.ids, at);
     }

@@ -41,4 +41,6 @@ enum {
     SUTRA_LINK_KNOWN = 7
 };
 
+enum { SUTRA_SET_VALUE = 1, SUTRA_SET_KNOWN = 1 };
+
 #endif

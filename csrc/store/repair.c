@@ -43,6 +43,8 @@ static int fill(struct sutra_store *source, struct sutra_store *target,
     status = sutra_state_new(target, &fresh);
     if (status == SUTRA_OK)
         status = sutra_state_copy(target, view, fresh, &report->lost_concepts);
+    if (status == SUTRA_OK)
+        status = sutra_settings_copy(&view->state->settings, &fresh->settings);
     if (status == SUTRA_OK) {
         report->concepts = fresh->concepts.live_count;
         report->associations = sutra_associations_count(fresh->associations);
@@ -89,6 +91,7 @@ int sutra_store_repair(const struct sutra_io *io, const struct sutra_kernels *ke
         report->generation = source->manifest.generation;
         report->older_manifest = source->counters.manifest_fallback;
         report->log_cut = source->log_cut;
+        report->lost_settings = source->lost_settings;
         const int closed = sutra_store_close(target);
         status = status == SUTRA_OK ? closed : status;
         sutra_store_free(target);

@@ -12,17 +12,28 @@ static void free_state(struct sutra_state *state)
     if (state->associations)
         sutra_associations_release(state->associations);
     sutra_index_free(state->index);
+    sutra_settings_deinit(&state->settings);
     free(state);
+}
+
+static struct sutra_state *allocate_state(void)
+{
+    struct sutra_state *state = calloc(1, sizeof *state);
+    if (!state)
+        return NULL;
+    state->references = 1;
+    sutra_settings_init(&state->settings);
+    return state;
 }
 
 int sutra_state_new(struct sutra_store *store, struct sutra_state **state_out)
 {
-    struct sutra_state *state = calloc(1, sizeof *state);
+    struct sutra_state *state = allocate_state();
     if (!state)
         return SUTRA_E_NO_MEMORY;
-    state->references = 1;
     int status = sutra_concepts_init(&state->concepts, &store->epochs, store->hash_seed);
     if (status != SUTRA_OK) {
+        sutra_settings_deinit(&state->settings);
         free(state);
         return status;
     }
@@ -168,6 +179,45 @@ static int load_rooms(struct sutra_store *store, const struct sutra_manifest *ma
     return status;
 }
 
+static int read_settings(const struct sutra_segment *segment, struct sutra_settings *settings,
+                         struct sutra_fault *fault)
+{
+    uint8_t *data;
+    size_t bytes;
+    int status = sutra_segment_read_bytes(segment, SUTRA_SECTION_SETTINGS, &data, &bytes, fault);
+    if (status == SUTRA_E_NOT_FOUND) /* of another form */
+        return fail(fault, "settings", 0);
+    if (status == SUTRA_OK)
+        status = sutra_settings_decode(settings, data, bytes, fault);
+    free(data);
+    return status;
+}
+
+/* The newest segment that has any has all of them. For salvage, damaged ones are none. */
+static int load_settings(struct sutra_store *store, struct sutra_segment_chain *chain, bool strict,
+                         struct sutra_settings *settings, struct sutra_fault *fault)
+{
+    store->lost_settings = false;
+    for (size_t j = chain->count; j > 0; j--) {
+        const struct sutra_segment *segment = &chain->segments[j - 1];
+        uint32_t s = 0;
+        while (s < segment->section_count && segment->sections[s].kind != SUTRA_SECTION_SETTINGS)
+            s++;
+        if (s == segment->section_count)
+            continue;
+        const int status = read_settings(segment, settings, fault);
+        if (status == SUTRA_OK)
+            return SUTRA_OK;
+        if (!strict && (status == SUTRA_E_CORRUPT || status == SUTRA_E_TRUNCATED)) {
+            store->lost_settings = true;
+            return SUTRA_OK;
+        }
+        memcpy(chain->fault_file, segment->name, sizeof chain->fault_file);
+        return status;
+    }
+    return SUTRA_OK;
+}
+
 int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *manifest,
                      bool with_graph, struct sutra_state **state_out, char *file_out,
                      struct sutra_fault *fault_out)
@@ -179,13 +229,13 @@ int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *man
     struct sutra_segment_chain chain = {.fault = fault_out};
     chain.segments =
         calloc(manifest->file_count ? manifest->file_count : 1, sizeof *chain.segments);
-    struct sutra_state *state = calloc(1, sizeof *state);
+    struct sutra_state *state = allocate_state();
     if (!chain.segments || !state) {
         free(chain.segments);
-        free(state);
+        if (state)
+            free_state(state);
         return SUTRA_E_NO_MEMORY;
     }
-    state->references = 1;
     while (chain.count < manifest->file_count && status == SUTRA_OK) {
         const struct sutra_manifest_file *file = &manifest->files[chain.count];
         sutra_segment_name(file->number, file_out);
@@ -197,6 +247,8 @@ int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *man
     if (status == SUTRA_OK) {
         file_out[0] = '\0';
         status = load_rooms(store, manifest, &chain, with_graph, state, fault_out);
+        if (status == SUTRA_OK)
+            status = load_settings(store, &chain, with_graph, &state->settings, fault_out);
         if (status != SUTRA_OK && chain.fault_file[0])
             memcpy(file_out, chain.fault_file, sizeof chain.fault_file);
     }

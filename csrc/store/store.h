@@ -81,7 +81,8 @@ int sutra_store_holder(const struct sutra_io *io, const char *path, char *text_o
  * operation.
  * SUTRA_E_DUPLICATE_ID (an id alive, or twice in one operation), SUTRA_E_NOT_FOUND (of a LINK;
  * fault.found 0: its source, 1: its target), SUTRA_E_VECTOR (fault.row: the item),
- * SUTRA_E_DIMENSION (fault.expected the dimension, found), SUTRA_E_ARGUMENT, SUTRA_E_CAPACITY,
+ * SUTRA_E_DIMENSION (fault.expected the dimension, found), SUTRA_E_ARGUMENT, SUTRA_E_CAPACITY (also
+ * of a SET: a value too long, or more than SUTRA_SETTINGS_MAX settings at any operation),
  * SUTRA_E_READ_ONLY, SUTRA_E_CLOSED, SUTRA_E_DURABILITY, ENOSPC, ...
  * wait false: return when written, though sync is full; see sutra_store_wait. */
 int sutra_store_write(struct sutra_store *store, struct sutra_op *ops, size_t count, bool wait,
@@ -137,6 +138,16 @@ int sutra_store_records(const struct sutra_store_view *view, const uint32_t *con
 uint32_t sutra_store_dim(const struct sutra_store_view *view); /* 0: not known yet */
 int sutra_store_vector(const struct sutra_store_view *view, uint32_t slot, float *vector_out);
 
+/* Settings have no versions: a view sees those of now, each whole and those of a batch together,
+ * and once compaction has put another state in its place, those from before. Those of a write may
+ * be seen before it is durable. The value, copied if it fits into `room` (SUTRA_E_CAPACITY;
+ * SUTRA_SETTING_BYTES_MAX is always enough), and its length in either case. SUTRA_E_NOT_FOUND. */
+int sutra_store_setting(const struct sutra_store_view *view, const char *name, size_t name_bytes,
+                        uint8_t *value_out, size_t room, size_t *bytes_out);
+/* The names of all, in the order of their bytes, each after a byte with its length; malloc'd. */
+int sutra_store_settings(const struct sutra_store_view *view, uint8_t **names_out,
+                         size_t *bytes_out, size_t *count_out);
+
 /* count x k: slots and concepts (SUTRA_NO_SLOT padded), distances (infinity). Sets of the search
  * are bitmaps of concepts. */
 int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
@@ -181,6 +192,7 @@ struct sutra_repair_report {
     uint64_t lsn;            /* the state saved is the one after it */
     bool older_manifest;     /* a newer one did not hold */
     bool log_cut;            /* the log is damaged: what came after is not saved */
+    bool lost_settings;      /* those of the manifest are damaged: saved are those set since */
 };
 /* Save what can be read of src into a new store dst (EEXIST if there is something). The source is
  * not changed. Fails only if there is nothing to begin with: no identity, no manifest. */

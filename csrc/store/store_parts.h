@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "manifest.h"
+#include "settings.h"
 #include "store.h"
 #include "../base/epoch.h"
 #include "../index/stream.h"
@@ -39,6 +40,9 @@ _Static_assert(SUTRA_STATE_END <= SUTRA_MANIFEST_STATE_WORDS, "the manifest has 
 
 enum { SUTRA_STATE_HAS_INDEX = 1 };
 
+/* Kinds of sections that are the store's own, after those of the rooms' parts. */
+enum { SUTRA_SECTION_SETTINGS = SUTRA_PART_KINDS, SUTRA_SECTION_KINDS };
+
 #define SUTRA_PARTS_MAX (SUTRA_CONCEPTS_PARTS + SUTRA_ASSOCIATIONS_PARTS + SUTRA_STREAM_PARTS)
 
 /* Everything that readers see. Replaced as a whole by compaction. */
@@ -47,9 +51,10 @@ struct sutra_state {
     struct sutra_concepts concepts;
     struct sutra_associations *associations; /* atomic; replaced by folding */
     struct sutra_index *index;               /* atomic; NULL until the dimension is known */
+    struct sutra_settings settings;
 };
 
-/* What the segments hold of a part. */
+/* What the segments hold of a part, or of the settings. */
 struct sutra_sealed {
     uint64_t rows;
     uint64_t version;
@@ -96,10 +101,11 @@ struct sutra_store {
     struct sutra_index_options index_options; /* dim 0: not known */
     uint64_t hash_seed;
     bool read_only;
-    bool salvage; /* take what holds of a damaged store; read-only */
-    bool log_cut; /* the log was, where it is damaged */
-    int lock_fd;  /* -1: none */
-    int state_fd; /* the scratch file that tells readers what is visible; -1: none */
+    bool salvage;       /* take what holds of a damaged store; read-only */
+    bool log_cut;       /* the log was, where it is damaged */
+    bool lost_settings; /* those in segments were, which are damaged */
+    int lock_fd;        /* -1: none */
+    int state_fd;       /* the scratch file that tells readers what is visible; -1: none */
 
     struct sutra_epochs epochs;
     struct sutra_state *state; /* atomic */
@@ -135,7 +141,7 @@ struct sutra_store {
     /* maintenance */
     struct sutra_manifest manifest;
     struct sutra_manifest previous; /* the one before, kept with its files; generation 0: none */
-    struct sutra_sealed sealed[SUTRA_PART_KINDS];
+    struct sutra_sealed sealed[SUTRA_SECTION_KINDS];
     uint64_t sealed_graph_rows;
     uint64_t checkpoint_at;    /* log bytes at which the next checkpoint is due; the writer's */
     uint64_t log_bytes_before; /* valid bytes of the closed logs since the checkpoint */
@@ -186,7 +192,8 @@ size_t sutra_state_parts(struct sutra_state *state, struct sutra_part *parts_out
 /* Words of the manifest for the state as it is. with_graph false: keeps the graph's words. */
 void sutra_state_words(const struct sutra_store *store, const struct sutra_state *state,
                        bool with_graph, uint64_t *words_out);
-/* Load the state that a manifest names; with_graph false leaves its graph out. */
+/* Load the state that a manifest names; with_graph false, for salvage, leaves out its graph, and
+ * settings that do not hold. */
 int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *manifest,
                      bool with_graph, struct sutra_state **state_out, char *file_out,
                      struct sutra_fault *fault_out);

@@ -384,6 +384,20 @@ static int check_link(struct check *check, const struct sutra_op_link *link, boo
     return status;
 }
 
+static int check_set(struct check *check, struct sutra_op *op)
+{
+    const struct sutra_op_set *set = &op->set;
+    struct sutra_settings *settings = &check->state->settings;
+    if (set->name_bytes == 0 || set->name_bytes > SUTRA_SETTING_NAME_BYTES_MAX ||
+        !sutra_is_utf8(set->name, set->name_bytes))
+        return fail(check->fault, SUTRA_E_ARGUMENT, check->op, 0, set->name_bytes);
+    if (set->value && set->value_bytes > SUTRA_SETTING_BYTES_MAX)
+        return fail(check->fault, SUTRA_E_CAPACITY, check->op, 0, set->value_bytes);
+    const int status = sutra_settings_stage(settings, set, &op->done);
+    return status == SUTRA_E_CAPACITY ? fail(check->fault, status, check->op, 0, SUTRA_SETTINGS_MAX)
+                                      : status;
+}
+
 int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct sutra_op *ops,
                    size_t count, struct sutra_fault *fault_out)
 {
@@ -394,6 +408,7 @@ int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct 
                           .next_number = state->concepts.next_number,
                           .fault = fault_out};
     sutra_write_scratch_reset(&store->scratch);
+    sutra_settings_unstage(&state->settings); /* of a batch that came to nothing */
     for (check.op = 0; check.op < count; check.op++) {
         struct sutra_op *op = &ops[check.op];
         op->done = 0;
@@ -417,6 +432,9 @@ int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct 
         case SUTRA_OP_LINK:
         case SUTRA_OP_UNLINK:
             status = check_link(&check, &op->link, op->kind == SUTRA_OP_LINK);
+            break;
+        case SUTRA_OP_SET:
+            status = check_set(&check, op);
             break;
         default:
             status = SUTRA_E_ARGUMENT;

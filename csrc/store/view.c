@@ -223,6 +223,20 @@ int sutra_store_vector(const struct sutra_store_view *view, uint32_t slot, float
     return sutra_stream_get(view->index, row, vector_out);
 }
 
+/* ---- settings */
+
+int sutra_store_setting(const struct sutra_store_view *view, const char *name, size_t name_bytes,
+                        uint8_t *value_out, size_t room, size_t *bytes_out)
+{
+    return sutra_settings_get(&view->state->settings, name, name_bytes, value_out, room, bytes_out);
+}
+
+int sutra_store_settings(const struct sutra_store_view *view, uint8_t **names_out,
+                         size_t *bytes_out, size_t *count_out)
+{
+    return sutra_settings_names(&view->state->settings, names_out, bytes_out, count_out);
+}
+
 /* ---- search */
 
 static void no_hits(size_t from, size_t to, uint32_t *slots, uint32_t *concepts, float *distances)

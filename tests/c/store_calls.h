@@ -125,6 +125,16 @@ static inline struct sutra_op ids_op(int kind, const int64_t *numbers, size_t co
     return (struct sutra_op){.kind = kind, .ids = {number_ids(numbers, count), 3}};
 }
 
+/* value NULL: removes the setting. */
+static inline struct sutra_op set_op(const char *name, const void *value, size_t bytes)
+{
+    return (struct sutra_op){.kind = SUTRA_OP_SET,
+                             .set = {.name = name,
+                                     .name_bytes = (uint32_t)strlen(name),
+                                     .value = value,
+                                     .value_bytes = (uint32_t)bytes}};
+}
+
 static inline int write_ops(struct place *place, struct sutra_op *ops, size_t count)
 {
     place->fault = SUTRA_FAULT_NONE;
@@ -171,6 +181,12 @@ static inline int put_vectors(struct place *place, int64_t first, size_t count)
         status = write_op(place, vector_op(numbers, step, vectors));
     }
     return status;
+}
+
+/* A text as the value; NULL removes the setting. */
+static inline int set_text(struct place *place, const char *name, const char *text)
+{
+    return write_op(place, set_op(name, text, text ? strlen(text) : 0));
 }
 
 static inline int link_numbers(struct place *place, int64_t source, int64_t target)
@@ -220,6 +236,30 @@ static inline int read_number(const struct sutra_store_view *view, int64_t numbe
     uint32_t concept;
     const uint32_t slot = slot_of(view, number, &concept);
     return sutra_store_read(view, concept, slot, concept_out);
+}
+
+/* Is the value of a setting this text; or, with NULL, is there none? */
+static inline bool setting_is(struct place *place, const char *name, const char *text)
+{
+    struct sutra_store_view *view = view_of(place);
+    uint8_t value[64];
+    size_t bytes = 0;
+    const int status = sutra_store_setting(view, name, strlen(name), value, sizeof value, &bytes);
+    sutra_store_view_end(view);
+    if (!text)
+        return status == SUTRA_E_NOT_FOUND;
+    return status == SUTRA_OK && bytes == strlen(text) && memcmp(value, text, bytes) == 0;
+}
+
+static inline size_t count_settings(struct place *place)
+{
+    struct sutra_store_view *view = view_of(place);
+    uint8_t *names = NULL;
+    size_t bytes, count = 0;
+    CHECK_EQ(sutra_store_settings(view, &names, &bytes, &count), SUTRA_OK);
+    free(names);
+    sutra_store_view_end(view);
+    return count;
 }
 
 /* How many links a number has. */

@@ -101,6 +101,7 @@ struct shown {
     uint64_t lsn;
     size_t searchable; /* concepts with a vector */
     size_t edges;
+    size_t settings;
 };
 
 static inline int shown_id(const struct sutra_store_view *view, uint32_t concept,
@@ -189,6 +190,28 @@ static inline int view_shows(const struct sutra_store_view *view, struct shown *
     return status;
 }
 
+static inline int shown_settings(const struct sutra_store_view *view, struct shown *shown)
+{
+    uint8_t *names = NULL, *value = malloc(SUTRA_SETTING_BYTES_MAX);
+    size_t bytes = 0;
+    int status =
+        value ? sutra_store_settings(view, &names, &bytes, &shown->settings) : SUTRA_E_NO_MEMORY;
+    const uint8_t *at = names;
+    for (size_t j = 0; j < shown->settings && status == SUTRA_OK; j++) {
+        const char *name = (const char *)at + 1;
+        size_t value_bytes = 0;
+        status = sutra_store_setting(view, name, *at, value, SUTRA_SETTING_BYTES_MAX, &value_bytes);
+        shown->digest += setting_digest(name, *at, hash_value(value, value_bytes));
+        at += 1 + (size_t)*at;
+    }
+    if (status == SUTRA_OK && at != names + bytes)
+        status = SUTRA_E_CORRUPT;
+    free(names);
+    free(value);
+    return status;
+}
+
+/* And settings, which are those of now. */
 static inline int store_shows(struct sutra_store *store, struct shown *shown)
 {
     struct sutra_store_view *view;
@@ -197,6 +220,8 @@ static inline int store_shows(struct sutra_store *store, struct shown *shown)
     if (status != SUTRA_OK)
         return status;
     status = view_shows(view, shown);
+    if (status == SUTRA_OK)
+        status = shown_settings(view, shown);
     sutra_store_view_end(view);
     return status;
 }

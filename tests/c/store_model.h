@@ -1,10 +1,10 @@
-/* A model of a store: what every concept and association is after each operation, in plain arrays,
- * and a digest of all of it.
+/* A model of a store: what every concept, association and setting is after each operation, in plain
+ * arrays, and a digest of all of it.
  *
  * A concept is known by a small number, its place here: texts first, then numbers. Contents,
- * metadata and vectors are kept as hashes. The digest is a sum over concepts and associations, so
- * it does not depend on their order, and the digest of a store (store_cases.h) is the same sum made
- * from what a view shows.
+ * metadata, vectors and values of settings are kept as hashes. The digest is a sum over concepts,
+ * associations and settings, so it does not depend on their order, and the digest of a store
+ * (store_cases.h) is the same sum made from what a view shows.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_TESTS_STORE_MODEL_H
@@ -24,6 +24,7 @@
 #define MODEL_EDGES 4096u
 #define MODEL_KINDS 5u
 #define MODEL_DIM 8u
+#define MODEL_SETTINGS 12u
 
 struct model_concept {
     bool alive;
@@ -45,6 +46,7 @@ struct model {
     size_t live;
     size_t places; /* in use */
     int64_t next_number;
+    uint64_t settings[MODEL_SETTINGS]; /* hashes of their values, 0: not set */
     size_t edge_count;
     struct model_edge edges[MODEL_EDGES];
     struct model_concept concepts[MODEL_PLACES];
@@ -134,6 +136,16 @@ static inline uint64_t edge_digest(uint64_t source, uint64_t target, uint64_t ki
     return digest_add(digest, (uint64_t)created_ns);
 }
 
+static inline uint64_t setting_digest(const char *name, size_t name_bytes, uint64_t value)
+{
+    return digest_add(hash_bytes(9, name, name_bytes), value);
+}
+
+static inline uint64_t hash_value(const void *data, size_t bytes)
+{
+    return hash_bytes(10, data, bytes);
+}
+
 /* ---- ids */
 
 static const char *const model_kinds[MODEL_KINDS] = {"near", "causes", "part-of", "\xc3\xa9tat",
@@ -170,6 +182,16 @@ static inline uint64_t place_id_hash(uint32_t place)
         return hash_number_id(place_number(place));
     const uint32_t bytes = place_text(place, text);
     return hash_text_id(text, bytes);
+}
+
+/* The first is the longest there may be; others are the beginnings of others. */
+static inline uint32_t setting_name(uint32_t which, char name[256])
+{
+    static const char text[] = "search.\xe6\xb7\xb1\xe3\x81\x95/width";
+    if (which > 0)
+        return (uint32_t)snprintf(name, 256, "%.*s%u", which % 2 ? 7 : 30, text, which / 2);
+    memset(name, 'n', 255);
+    return 255;
 }
 
 /* ---- changes */
@@ -314,6 +336,21 @@ static inline void model_link(struct model *model, uint32_t source, uint32_t tar
     model->edge_count += at == model->edge_count;
     model->edges[at] = (struct model_edge){source, target, kind, weight, confidence, time_ns};
     model->digest += model_edge_digest(model, &model->edges[at]);
+}
+
+/* value: a hash; 0 removes. Returns whether there is, or was, anything. */
+static inline bool model_set(struct model *model, uint32_t which, uint64_t value)
+{
+    char name[256];
+    const uint32_t bytes = setting_name(which, name);
+    uint64_t *setting = &model->settings[which];
+    const bool done = value || *setting;
+    if (*setting)
+        model->digest -= setting_digest(name, bytes, *setting);
+    *setting = value;
+    if (value)
+        model->digest += setting_digest(name, bytes, value);
+    return done;
 }
 
 /* kind MODEL_KINDS: all. Returns how many there were. */

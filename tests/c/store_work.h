@@ -41,6 +41,7 @@ struct work_op {
     float weights[WORK_ITEMS], confidences[WORK_ITEMS];
     uint16_t kinds[WORK_ITEMS];
     uint32_t kind_bytes[MODEL_KINDS];
+    char name[256];
     size_t expected; /* what `done` must be */
     int64_t expected_first;
 };
@@ -368,13 +369,37 @@ static inline void draw_unlink(struct work *work, struct model *model, struct wo
         link->kind_count = 0;
 }
 
+/* A setting: new, changed or removed. */
+static inline void draw_set(struct work *work, struct model *model, struct work_op *op,
+                            struct sutra_op *out)
+{
+    const uint32_t which = draw_below(work, MODEL_SETTINGS);
+    uint8_t *value = &op->bytes[0][0][0];
+    const uint32_t bytes =
+        draw_below(work, draw_chance(work, 10) ? WORK_ITEMS * WORK_BYTES / 4 : 40);
+    const uint64_t seed = draw(work);
+    for (uint32_t j = 0; j < bytes; j++)
+        value[j] = (uint8_t)sutra_random_at(seed, j);
+    out->kind = SUTRA_OP_SET;
+    out->set.name = op->name;
+    out->set.name_bytes = setting_name(which, op->name);
+    if (!draw_chance(work, 30)) {
+        out->set.value = value;
+        out->set.value_bytes = bytes;
+    }
+    op->expected = model_set(model, which, out->set.value ? hash_value(value, bytes) : 0);
+    op->expected_first = -1;
+}
+
 static inline void draw_op(struct work *work, struct model *model, struct work_op *op,
                            struct sutra_op *out)
 {
     memset(out, 0, sizeof *out);
     const uint32_t kind = draw_below(work, 100);
-    if (kind < 52)
+    if (kind < 46)
         draw_put(work, model, op, out);
+    else if (kind < 52)
+        draw_set(work, model, op, out);
     else if (kind < 62)
         draw_ids(work, model, op, out, true);
     else if (kind < 69)
@@ -432,7 +457,12 @@ static inline bool refused_batch(struct work *work, struct model *model, struct 
     if (!model_alive(unused, alive) || dead == unused->places)
         return false;
     op->weights[0] = op->confidences[0] = 1.0f;
-    if (draw_chance(work, 50)) {
+    if (draw_chance(work, 25)) {
+        op->name[0] = (char)0xff; /* begins no character */
+        out->kind = SUTRA_OP_SET;
+        out->set = (struct sutra_op_set){.name = op->name, .name_bytes = 1};
+        work->refusal = SUTRA_E_ARGUMENT;
+    } else if (draw_chance(work, 50)) {
         op->places[0] = alive;
         out->kind = SUTRA_OP_PUT;
         out->put = (struct sutra_op_put){.ids = work_ids(op, 0, op->places, 1),

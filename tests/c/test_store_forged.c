@@ -54,8 +54,10 @@ static void use_forged(struct image *image, struct sutra_simulated *fs, uint64_t
                                    .strengths = &one,
                                    .confidences = &one}};
     struct sutra_op remove = {.kind = SUTRA_OP_DELETE, .ids.ids = {3, ids, NULL, NULL}};
+    struct sutra_op set = {.kind = SUTRA_OP_SET, .set = {.name = "n", .name_bytes = 1}};
     (void)sutra_store_write(store, &put, 1, true, &lsn, &fault);
     (void)sutra_store_write(store, &remove, 1, true, &lsn, &fault);
+    (void)sutra_store_write(store, &set, 1, true, &lsn, &fault);
     (void)sutra_store_reconcile(store, &busy);
     if (turn % 4 == 0)
         (void)sutra_store_compact(store);
@@ -201,9 +203,11 @@ static int copy_section(struct sutra_segment_writer *writer, const uint8_t *file
     } else {
         if (forge)
             mutate_rows(copy, own, section->row_bytes, drawn);
-        status = sutra_segment_copied_rows(writer, section->kind, (int)section->form, NULL, copy,
-                                           section->row_bytes, section->first_row,
-                                           section->first_row + section->rows);
+        status = section->form == SUTRA_SECTION_BYTES
+                     ? sutra_segment_bytes(writer, section->kind, copy, own)
+                     : sutra_segment_copied_rows(writer, section->kind, (int)section->form, NULL,
+                                                 copy, section->row_bytes, section->first_row,
+                                                 section->first_row + section->rows);
     }
     free(copy);
     return status;

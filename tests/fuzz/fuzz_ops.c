@@ -95,7 +95,16 @@ static void fuzz_seeds(void)
     unlink_all.link.kinds = NULL;
     const struct sutra_op remove = {.kind = SUTRA_OP_DELETE, .ids = {mixed, 9}};
     const struct sutra_op touch = {.kind = SUTRA_OP_TOUCH, .ids = {plain, 9}};
-    const struct sutra_op all[] = {simple, full, vectors, link, unlink, unlink_all, remove, touch};
+    const struct sutra_op set = {.kind = SUTRA_OP_SET,
+                                 .set = {.name = "search.width",
+                                         .name_bytes = 12,
+                                         .value = (const uint8_t *)"\x80\0",
+                                         .value_bytes = 2}};
+    struct sutra_op set_empty = set, unset = set;
+    set_empty.set.value_bytes = 0;
+    unset.set.value = NULL;
+    const struct sutra_op all[] = {simple, full,  vectors, link,      unlink, unlink_all,
+                                   remove, touch, set,     set_empty, unset};
     for (size_t j = 0; j < sizeof all / sizeof all[0]; j++)
         emit_ops(&all[j], 1);
     emit_ops(all, sizeof all / sizeof all[0]);
@@ -161,12 +170,23 @@ static void check_link(const struct sutra_op_link *link, bool weighted)
     }
 }
 
+static void check_set(const struct sutra_op_set *set)
+{
+    FUZZ_REQUIRE(set->name_bytes >= 1 && set->name_bytes <= SUTRA_SETTING_NAME_BYTES_MAX &&
+                 sutra_is_utf8(set->name, set->name_bytes));
+    FUZZ_REQUIRE(set->value_bytes <= SUTRA_SETTING_BYTES_MAX);
+    if (set->value)
+        fuzz_touch(set->value, set->value_bytes);
+}
+
 static void check_op(const struct sutra_op *op)
 {
     if (op->kind == SUTRA_OP_PUT)
         check_put(&op->put);
     else if (op->kind == SUTRA_OP_LINK || op->kind == SUTRA_OP_UNLINK)
         check_link(&op->link, op->kind == SUTRA_OP_LINK);
+    else if (op->kind == SUTRA_OP_SET)
+        check_set(&op->set);
     else
         check_ids(&op->ids.ids);
     for (size_t j = 0; j < sutra_op_count(op); j++)

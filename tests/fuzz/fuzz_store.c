@@ -41,6 +41,19 @@ static void take_store(struct disk *disk, uint8_t options)
     fuzz_emit(&input);
 }
 
+static void set_one(struct job *job, const char *name)
+{
+    struct sutra_op op = {.kind = SUTRA_OP_SET,
+                          .set = {.name = name,
+                                  .name_bytes = (uint32_t)strlen(name),
+                                  .value = (const uint8_t *)"value",
+                                  .value_bytes = 5}};
+    struct sutra_fault fault;
+    uint64_t lsn;
+    FUZZ_REQUIRE(sutra_store_write(job->store, &op, 1, false, &lsn, &fault) == SUTRA_OK);
+    job->lsn = lsn;
+}
+
 /* Work drawn from a seed, as the tests of crashes do it, on a store in the disk's directory. */
 static void emit_store(uint64_t seed, size_t before, size_t vectors, size_t after, uint8_t options)
 {
@@ -68,8 +81,12 @@ static void emit_store(uint64_t seed, size_t before, size_t vectors, size_t afte
         }
         FUZZ_REQUIRE(sutra_store_settle(job->store) == SUTRA_OK);
     }
-    if (before)
+    if (before) {
+        set_one(job, "sealed");
+        set_one(job, "changed");
         FUZZ_REQUIRE(sutra_store_checkpoint(job->store) == SUTRA_OK);
+        set_one(job, "changed");
+    }
     if (!vectors) {
         job_write_some(job, after);
         FUZZ_REQUIRE(sutra_store_checkpoint(job->store) == SUTRA_OK);
@@ -243,9 +260,14 @@ static int write_some(struct sutra_store *store, uint32_t dim)
                                        .kind_count = 1,
                                        .weights = &one,
                                        .confidences = &one}},
-                             {.kind = SUTRA_OP_TOUCH, .ids.ids = {3, ids, NULL, NULL}}};
+                             {.kind = SUTRA_OP_TOUCH, .ids.ids = {3, ids, NULL, NULL}},
+                             {.kind = SUTRA_OP_SET,
+                              .set = {.name = "changed",
+                                      .name_bytes = 7,
+                                      .value = (const uint8_t *)"",
+                                      .value_bytes = 0}}};
     struct sutra_op remove = {.kind = SUTRA_OP_DELETE, .ids.ids = {2, ids + 1, NULL, NULL}};
-    int status = sutra_store_write(store, ops, 3, true, &lsn, &fault);
+    int status = sutra_store_write(store, ops, 4, true, &lsn, &fault);
     if (status == SUTRA_OK)
         status = sutra_store_write(store, &remove, 1, true, &lsn, &fault);
     free(vectors);

@@ -227,6 +227,10 @@ def test_sealed_forms():
         ("store/manifest.h", "SUTRA_MANIFEST_FILES_MAX", "`FILE_COUNT` is at most {} and"),
         ("store/manifest.h", "SUTRA_MANIFEST_STATE_WORDS", "`STATE` | {} words of 8 bytes"),
         ("vectors/part.h", "SUTRA_PART_KINDS", "the store's own from {} on"),
+        ("vectors/part.h", "SUTRA_PART_KINDS", "A section of kind {} and form `BYTES`"),
+        ("store/ops.h", "SUTRA_SETTINGS_MAX", "A store has at most {} settings"),
+        ("store/ops.h", "SUTRA_SETTING_NAME_BYTES_MAX", "A name, a 64-bit length (1 to {})"),
+        ("store/ops.h", "SUTRA_SETTING_BYTES_MAX", "the value, a 64-bit length (0 to {})"),
     ],
 )
 def test_sealed_limits(header, name, sentence):

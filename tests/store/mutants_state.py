@@ -246,7 +246,7 @@ MUTANTS = (
     mutant(
         "a compaction's copy retires in the writer's epochs",
         "store/compact.c",
-        "        use_epochs(compaction->fresh, &epochs);\n",
+        "    use_epochs(compaction->fresh, &epochs);\n",
         "",
         "test_store_threads:simulated --cc clang --sanitize thread",
     ),
@@ -299,5 +299,48 @@ MUTANTS = (
         "    if (identity.read_only && !store->read_only) {",
         "    if (identity.read_only && store->path == NULL) {",
         "test_store_forged:newer_features",
+    ),
+    # ---- settings
+    mutant(
+        "settings are not written by a checkpoint",
+        "store/checkpoint.c",
+        "    capture->with_settings = whole ? settings->count > 0 : !as_saved;\n",
+        "    capture->with_settings = !whole && settings->count > 0 && !as_saved && !sealed->present;\n",
+        *CRASH,
+    ),
+    mutant(
+        "settings are not written where a chain begins",
+        "store/checkpoint.c",
+        "    capture->with_settings = whole ? settings->count > 0 : !as_saved;\n",
+        "    capture->with_settings = !as_saved;\n    (void)whole;\n",
+        "test_store_settings_files:new_chains",
+    ),
+    mutant(
+        "a setting is not removed on removal",
+        "store/settings.c",
+        "    publish_removals(settings);",
+        "    if (settings->count == SUTRA_SETTINGS_MAX)\n        publish_removals(settings);",
+        *CRASH,
+    ),
+    mutant(
+        "the oldest settings count",
+        "store/state.c",
+        "        const struct sutra_segment *segment = &chain->segments[j - 1];\n",
+        "        const struct sutra_segment *segment = &chain->segments[chain->count - j];\n",
+        *CRASH,
+    ),
+    mutant(
+        "settings do not survive a compaction",
+        "store/compact.c",
+        "    if (status == SUTRA_OK) /* no view has those of its LSN: they are those of now */\n",
+        "    if (status == SUTRA_E_NOT_FOUND)\n",
+        *CRASH,
+    ),
+    mutant(
+        "what a refused batch has staged comes with the next",
+        "store/validate.c",
+        "    sutra_settings_unstage(&state->settings); /* of a batch that came to nothing */\n",
+        "",
+        "test_store_settings:refused",
     ),
 )
