@@ -45,6 +45,7 @@ MODULES = {
     "_ops": ["base/*.c", "io/*.c"],
     "_view": STORE,
     "_walk": STORE,
+    "_settings": STORE,
     "_store": STORE,
 }
 

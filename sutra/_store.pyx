@@ -16,9 +16,10 @@ from libc.string cimport memset
 from posix.unistd cimport getpid
 
 from sutra._c.io_table cimport sutra_io_posix
-from sutra._c.ops cimport sutra_op
+from sutra._c.ops cimport SUTRA_OP_SET, sutra_op
 from sutra._c.platform cimport sutra_cores_usable
 from sutra._c.status cimport (
+    SUTRA_E_CAPACITY,
     SUTRA_E_CONFIG,
     SUTRA_E_DUPLICATE_ID,
     SUTRA_E_LOCKED,
@@ -76,6 +77,7 @@ from sutra._view cimport wrap
 from sutra._arrays import check_choice
 from sutra._index import METRIC_NAMES, METRICS, QUANTIZATION_NAMES, QUANTIZATIONS, RESIDENTS
 from sutra.errors import (
+    CapacityError,
     ClosedError,
     ConfigError,
     DuplicateIdError,
@@ -334,6 +336,8 @@ cdef class StoreCore:
                 raise InvalidVectorError(
                     f"vectors: row {fault.row} holds NaN or infinity, or is too long{where}",
                     row=fault.row)
+            if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_SET:
+                raise CapacityError(f"settings: expected at most {fault.found}{where}")
         return check_fault(status, fault, self.path)
 
     def reserve_numbers(self, size_t count):

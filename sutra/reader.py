@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from sutra import _settings
 from sutra._arrays import check_count
 from sutra._concept import Concept
 from sutra._ops import Ids
@@ -63,6 +64,24 @@ class Reader(ABC):
     ) -> Hits:
         read_all = functools.partial(view.read_contents, slots, concepts)
         return Hits(ids, distances, scores, paths, read_all)
+
+    def _setting(self, name: str) -> bytes | None:
+        """Return a setting of the store, as it is now: settings have no versions.
+
+        A view that is older than a compaction sees those of before it.
+
+        Raises
+        ------
+        TypeError, ConfigError
+            If no setting can have that name: text of 1 to 255 bytes in UTF-8.
+        ClosedError
+            If the store is closed or the view has ended.
+        """
+        return _settings.read(self._view(), name)
+
+    def _settings(self) -> list[str]:
+        """Return the names of all settings, in the order of their bytes."""
+        return _settings.names(self._view())
 
     def __len__(self) -> int:
         return len(self._view())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sutra import _writing
 from sutra._ops import Ids, Operation, ids_operation
+from sutra._settings import set_operation
 from sutra._store import StoreCore
 from sutra._writing import GivenIds, GivenNumbers
 from sutra.errors import ClosedError, SutraError
@@ -262,6 +263,32 @@ class Writer(ABC):
             As for `add`.
         """
         return self._apply(_writing.link(src, dst, kind, 1.0, 1.0, True))
+
+    def _set(self, name: str, value: bytes | None) -> int:
+        """Give a setting of the store a value, or remove it: a write like any other.
+
+        Parameters
+        ----------
+        name : str
+            1 to 255 bytes in UTF-8.
+        value : bytes or None
+            At most 65,535 bytes. None removes the setting, if there is one.
+
+        Returns
+        -------
+        int
+            Sequence number of the write; -1 where it is part of a batch, which has one at its end.
+
+        Raises
+        ------
+        TypeError, ConfigError
+            If name or value is not as above.
+        CapacityError
+            If the value is longer, or there would be more than 1,024 settings.
+        ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
+            As for `add`.
+        """
+        return self._apply(set_operation(name, value)).lsn
 
 
 class Batch(Writer):

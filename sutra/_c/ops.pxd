@@ -6,6 +6,8 @@ from sutra._c.concepts cimport sutra_ids
 cdef extern from "store/ops.h" nogil:
     enum:
         SUTRA_ABSENT_BYTES
+        SUTRA_SETTING_NAME_BYTES_MAX
+        SUTRA_SETTING_BYTES_MAX
 
     enum sutra_op_kind:
         SUTRA_OP_PUT
@@ -13,6 +15,7 @@ cdef extern from "store/ops.h" nogil:
         SUTRA_OP_LINK
         SUTRA_OP_UNLINK
         SUTRA_OP_TOUCH
+        SUTRA_OP_SET
 
     struct sutra_op_put:
         bint replace
@@ -49,6 +52,12 @@ cdef extern from "store/ops.h" nogil:
         size_t confidence_step
         int64_t time_ns
 
+    struct sutra_op_set:
+        const char *name
+        const uint8_t *value
+        uint32_t name_bytes
+        uint32_t value_bytes
+
     struct sutra_op:
         int kind
         size_t done
@@ -56,3 +65,4 @@ cdef extern from "store/ops.h" nogil:
         sutra_op_put put
         sutra_op_ids ids
         sutra_op_link link
+        sutra_op_set set

@@ -113,6 +113,13 @@ cdef extern from "store/store.h" nogil:
     )
     uint32_t sutra_store_dim(const sutra_store_view *view)
     int sutra_store_vector(const sutra_store_view *view, uint32_t slot, float *vector_out)
+    int sutra_store_setting(
+        const sutra_store_view *view, const char *name, size_t name_bytes, uint8_t *value_out,
+        size_t room, size_t *bytes_out,
+    )
+    int sutra_store_settings(
+        const sutra_store_view *view, uint8_t **names_out, size_t *bytes_out, size_t *count_out
+    )
     int sutra_store_search(
         const sutra_store_view *view, const sutra_search *search, uint32_t *slots_out,
         uint32_t *concepts_out, float *distances_out, sutra_fault *fault_out,
@@ -148,6 +155,7 @@ cdef extern from "store/store.h" nogil:
         uint64_t lsn
         bint older_manifest
         bint log_cut
+        bint lost_settings
 
     int sutra_store_repair(
         const sutra_io *io, const sutra_kernels *kernels, const char *src, const char *dst,

@@ -1,6 +1,6 @@
 """Write the golden stores of the current format version, where there are none yet.
 
-    python tests/golden/make_store.py            # a new folder, store-v<version>
+    python tests/golden/make_store.py            # those that are not in store-v<version>
     python tests/golden/make_store.py --replace  # before a version is released, and never after
 
 Each store is a folder of its files, packed one by one. Stores of released versions are never
@@ -78,7 +78,31 @@ def make_logged(path):
     store._core.abandon()
 
 
-STORES = {"empty": make_empty, "sealed": make_sealed, "logged": make_logged}
+def make_settings(path):
+    """Settings in the base, in a delta, and in the log of a process that was killed."""
+    store = sutra.open(path, dim=DIM, metric="cosine", m=8)
+    store.add(range(3), rows(3, DIM))
+    store._set("in the base", b"1")
+    store._set("changed", b"1")
+    store._set("removed", b"1")
+    store.compact()
+    store._set("in a delta", bytes(range(256)))
+    store._set("changed", b"2")
+    store.checkpoint()
+    with store.batch():
+        store._set("removed", None)
+        store._set("changed", b"")
+        store._set("\N{SNAKE}" * 63, b"in the log")
+        store.touch(1)
+    store._core.abandon()
+
+
+STORES = {
+    "empty": make_empty,
+    "sealed": make_sealed,
+    "logged": make_logged,
+    "settings": make_settings,
+}
 
 
 def expectation(path):
@@ -111,6 +135,7 @@ def expectation(path):
             "concepts": concepts,
             "queries": queries.tolist(),
             "exact": exact,
+            "settings": {name: store._setting(name).hex() for name in store._settings()},
         }
 
 
@@ -119,11 +144,13 @@ def main():
     parser.add_argument("--replace", action="store_true", help="replace the newest folder")
     replace = parser.parse_args().replace
     folder = HERE / f"store-v{VERSION}"
-    if folder.exists():
-        if not replace:
-            raise SystemExit(f"{folder.name} exists; --replace only before its release")
+    if replace and folder.exists():
         shutil.rmtree(folder)
-    for name, make in STORES.items():
+    missing = [name for name in STORES if not (folder / name).exists()]
+    if not missing:
+        raise SystemExit(f"{folder.name} is whole; --replace only before its release")
+    for name in missing:
+        make = STORES[name]
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / name
             make(str(path))

@@ -49,6 +49,7 @@ MODULE_FLOORS = {
     "_writing": 3,
     "_graph": 4,
     "_walk": 4,
+    "_settings": 4,
     "_reading": 4,
     "_index": 5,
     "reader": 5,

@@ -305,7 +305,7 @@ MUTANTS = (
         "settings are not written by a checkpoint",
         "store/checkpoint.c",
         "    capture->with_settings = whole ? settings->count > 0 : !as_saved;\n",
-        "    capture->with_settings = !whole && settings->count > 0 && !as_saved && !sealed->present;\n",
+        "    capture->with_settings = !whole && !as_saved && !sealed->present;\n",
         *CRASH,
     ),
     mutant(

@@ -55,6 +55,8 @@ def check(store, expected):
             for link in store.links(concept.id)
         )
         assert links == held["links"]
+    held = {name: store._setting(name).hex() for name in store._settings()}
+    assert held == expected.get("settings", {})  # stores from before there were any have none
     for query, ids in zip(expected["queries"], expected["exact"], strict=True):
         hits = store.search(np.array(query, np.float32), k=5, exact=True)
         assert [repr(id) for id in hits.ids] == ids
