@@ -411,8 +411,11 @@ cdef class IndexCore:
     def _set_tuned_ef(self, ef):
         cdef uint32_t value = check_count(ef, "ef", 0, 2**31 - 1)
         cdef sutra_fault fault = SUTRA_FAULT_NONE
+        cdef int status
         self._enter()
-        check_fault(sutra_index_set_tuned_ef(self.index, value), &fault)
+        with nogil:  # an add that reports its progress holds what this waits for
+            status = sutra_index_set_tuned_ef(self.index, value)
+        check_fault(status, &fault)
 
     def _verify(self, bint deep):
         cdef sutra_fault fault = SUTRA_FAULT_NONE

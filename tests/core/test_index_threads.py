@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -192,6 +194,30 @@ def test_close_while_adding(rows):
     assert not threads[0].is_alive()
     with pytest.raises(ClosedError):
         len(index)
+
+
+def test_tuning_while_adding():
+    """Whoever waits for an add must let go of the GIL, which the add's progress needs."""
+    program = """
+        import threading
+        import numpy as np
+        from sutra import Index
+        begun = threading.Event()
+        rows = np.random.default_rng(0).standard_normal((4000, 16), dtype=np.float32)
+        index = Index(16)
+        report = lambda done, total: begun.set()
+        thread = threading.Thread(target=index.add, args=(rows,), kwargs={"progress": report})
+        thread.start()
+        begun.wait()
+        index._set_tuned_ef(99)
+        thread.join()
+        print(index.stats()["tuned_ef"], len(index))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.split() == ["99", "4000"]
 
 
 @pytest.mark.parametrize("resident", RESIDENTS)
