@@ -33,6 +33,7 @@ from sutra.hits import Hits
 from sutra.index import Index, SearchResult
 from sutra.results import Link, Path, Record, Related, SearchPlan, WriteResult
 from sutra.store import Store, open
+from sutra.tuning import Recall, Tuned
 from sutra.view import ReadView
 from sutra.writer import Batch
 
@@ -62,6 +63,7 @@ __all__ = [
     "Path",
     "ReadOnlyError",
     "ReadView",
+    "Recall",
     "Record",
     "Related",
     "ScalarQuantizer",
@@ -69,6 +71,7 @@ __all__ = [
     "SearchResult",
     "Store",
     "SutraError",
+    "Tuned",
     "VectorStore",
     "WriteResult",
     "__version__",

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from sutra.errors import ConfigError, DimensionError, DTypeError, InvalidVectorError
 
 DIM_MAX = 16384
+K_MAX = 1_048_576
+COUNT_MAX = 2**31 - 1
 
 
 def check_count(value: Any, name: str, least: int, most: int) -> int:

@@ -33,6 +33,7 @@ class IndexCore:
         threads: SupportsIndex = 0,
         exact: bool = False,
         filter: Filters | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     def _explain(
         self,

@@ -215,7 +215,9 @@ cdef class IndexCore:
         check_fault(status, &fault, None, "add")
         return out
 
-    def search(self, queries, k=10, *, ef=None, threads=0, bint exact=False, filter=None):
+    def search(
+        self, queries, k=10, *, ef=None, threads=0, bint exact=False, recall=None, filter=None
+    ):
         """Find the nearest vectors.
 
         Parameters
@@ -232,6 +234,9 @@ cdef class IndexCore:
             one thread.
         exact : bool, default False
             Compare with every vector instead of walking.
+        recall : float, optional
+            Walk as wide as `tune` has found to reach this recall of `k` neighbours. Instead of
+            `ef`.
         filter : array or sequence, optional
             What may be found. uint8: a bitmap of ids, bit i % 8 of byte i // 8 for id i, as
             ``numpy.packbits(mask, bitorder="little")`` makes it, used as it is; bool: a mask of
@@ -251,8 +256,9 @@ cdef class IndexCore:
         InvalidVectorError
             If a query (`row`) holds NaN or infinity, or its square is no float32.
         ConfigError, ClosedError, MemoryError
-            If `k`, `ef` or `threads` is out of range, or there are not as many filters as
-            queries; the index is closed; there is no room.
+            If `k`, `ef` or `threads` is out of range; nothing was tuned since the index was made
+            or opened that reaches `recall`; there are not as many filters as queries; the index
+            is closed; there is no room.
         TypeError
             If the filter holds neither bools nor integers.
 
@@ -267,16 +273,16 @@ cdef class IndexCore:
         over them alone. A bitmap costs nothing to prepare but a count of its bits; a list of ids
         is made into one, a look-up for each.
         """
-        return self._search(queries, k, ef, threads, exact, filter, None)
+        return self._search(queries, k, ef, threads, exact, recall, filter, None)
 
     def _explain(self, queries, k, ef, exact, filter):
         """Search on one thread, and return how: see Plans.rows."""
         plans = Plans(1 if np.ndim(queries) == 1 else len(queries))
-        self._search(queries, k, ef, 1, exact, filter, plans)
+        self._search(queries, k, ef, 1, exact, None, filter, plans)
         return plans.rows()
 
     cdef SearchResult _search(
-        self, queries, k, ef, threads, bint exact, filter, Plans plans
+        self, queries, k, ef, threads, bint exact, recall, filter, Plans plans
     ):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef cnp.ndarray rows
@@ -296,6 +302,8 @@ cdef class IndexCore:
             k, "k", 1, SUTRA_K_MAX)
         if ef is not None:
             wanted = check_count(ef, "ef", 1, 2**31 - 1)
+        if recall is not None:
+            wanted = self._width(recall, width, ef, exact)
         if (cnp.PyArray_Check(queries) and cnp.PyArray_TYPE(queries) == cnp.NPY_FLOAT32
                 and cnp.PyArray_ISCARRAY_RO(queries) and 0 < cnp.PyArray_NDIM(queries) <= 2
                 and cnp.PyArray_DIM(queries, cnp.PyArray_NDIM(queries) - 1) == self.dim):

@@ -20,8 +20,6 @@ from sutra.errors import ConfigError, DimensionError, NotFoundError
 
 NO_SLOT = np.uint32(0xFFFFFFFF)
 STEP = 1024  # concepts that a scan reads at once
-K_MAX = 1_048_576
-COUNT_MAX = 2**31 - 1
 HOPS_MAX = 1000
 
 Floats = npt.NDArray[np.float32]

@@ -30,6 +30,9 @@ class ViewCore:
     def read_contents(
         self, slots: npt.NDArray[np.uint32], concepts: npt.NDArray[np.uint32]
     ) -> Texts: ...
+    def vectors(
+        self, slots: npt.NDArray[np.uint32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
     def records(self, ids: Ids) -> npt.NDArray[Any]: ...
     def scan(
         self, start: int, limit: int

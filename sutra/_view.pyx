@@ -17,7 +17,7 @@ from posix.unistd cimport getpid
 
 from sutra._c.concepts cimport SUTRA_NO_SLOT, SUTRA_RECORD_CONTENT_BYTES, sutra_record
 from sutra._c.index cimport sutra_search
-from sutra._c.status cimport SUTRA_FAULT_NONE, SUTRA_OK, sutra_fault
+from sutra._c.status cimport SUTRA_E_NOT_FOUND, SUTRA_FAULT_NONE, SUTRA_OK, sutra_fault
 from sutra._c.store cimport (
     sutra_concept,
     sutra_store_dim,
@@ -305,6 +305,31 @@ cdef class ViewCore:
             PyMem_Free(found)
             self.leave()
         return contents, metadata
+
+    def vectors(self, cnp.ndarray slots):
+        """Return the vectors of slots that are visible, and which of the slots have one."""
+        cdef size_t row, kept = 0, dim = self.dim, count = <size_t> slots.shape[0]
+        cdef cnp.npy_intp[2] shape = [<cnp.npy_intp> count, <cnp.npy_intp> dim]
+        cdef cnp.ndarray rows = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT32, 0)
+        cdef cnp.ndarray having = cnp.PyArray_ZEROS(1, shape, cnp.NPY_BOOL, 0)
+        cdef const uint32_t *wanted = words(slots)
+        cdef float *out = <float *> cnp.PyArray_DATA(rows)
+        cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(having)
+        cdef int status = SUTRA_OK
+        self.enter()
+        try:
+            with nogil:
+                for row in range(count):
+                    status = sutra_store_vector(self.view, wanted[row], out + kept * dim)
+                    if status == SUTRA_OK:
+                        marks[row] = 1
+                        kept += 1
+                    elif status != SUTRA_E_NOT_FOUND:
+                        break
+            check(SUTRA_OK if status == SUTRA_E_NOT_FOUND else status)
+        finally:
+            self.leave()
+        return rows[:kept], having
 
     def records(self, Ids ids):
         """Return an array of RECORD_DTYPE."""

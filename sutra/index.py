@@ -14,9 +14,11 @@ from sutra._arrays import as_ids, as_rows
 from sutra._filtering import Filters
 from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore
 from sutra._kernels import tiers
+from sutra._recall import DEFAULT_EF, Floats, Keys, Subject
 from sutra._search import SearchResult
-from sutra.errors import ClosedError, SutraError
+from sutra.errors import ClosedError, ConfigError, SutraError
 from sutra.results import SearchPlan, as_plans
+from sutra.tuning import Tunable, Tuned, Tuning
 
 Progress = Callable[[int, int], object]
 PathLike = str | os.PathLike[str]
@@ -24,7 +26,7 @@ PathLike = str | os.PathLike[str]
 __all__ = ["Index", "SearchResult"]
 
 
-class Index(IndexCore):
+class Index(IndexCore, Tunable):
     """An approximate nearest-neighbour index of float vectors with integer ids.
 
     Vectors are quantized to 8 bits in two 4-bit planes, linked into an HNSW graph [1]_ that is
@@ -96,7 +98,9 @@ class Index(IndexCore):
     array([1, 0])
     """
 
-    __slots__ = ()
+    __slots__ = ("_tuning",)
+
+    _tuning: Tuning  # for as long as this handle; the file keeps the default alone
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class Index(IndexCore):
         seed: int = 0,
     ) -> None:
         self._new(dim, metric, m, ef_construction, quantization, keep_originals, seed)
+        self._tuning = Tuning()
 
     @classmethod
     def open(cls, path: PathLike, *, resident: Literal["auto", "arena", "mapped"] = "auto") -> Self:
@@ -147,6 +152,7 @@ class Index(IndexCore):
         """
         index = cls.__new__(cls)
         index._open(_checked_path(path), resident)
+        index._tuning = Tuning()
         return index
 
     def add(
@@ -359,6 +365,20 @@ class Index(IndexCore):
         self._verify(deep)
         return {"vectors": len(self), "deep": deep, "seconds": time.perf_counter() - start}
 
+    def _subject(self) -> Subject:
+        return _IndexSubject(self)
+
+    def _prepare(self, keep: bool) -> bool:
+        return bool(self._stats()["linked"])
+
+    def _keep(self, tuned: Tuned) -> None:
+        self._set_tuned_ef(tuned.ef)
+        self._tuning = self._tuning.put(tuned)
+
+    def _width(self, recall: Any, k: int, ef: Any, exact: bool) -> int:
+        """Return the ef of a search for a recall; the core's `search` asks."""
+        return self._tuning.width(recall, k, ef, exact)
+
     def __enter__(self) -> Self:
         return self
 
@@ -378,6 +398,34 @@ class Index(IndexCore):
         except SutraError:  # in a progress callback
             count = "being changed"
         return f"<sutra.Index {count}, dim {self.dim}, {self.metric}>"
+
+
+class _IndexSubject(Subject):
+    """An index as what is measured; its keys are the ids."""
+
+    __slots__ = ("_count", "_index")
+
+    def __init__(self, index: Index) -> None:
+        read = index._stats()
+        super().__init__(index.dim, index.metric, read["tuned_ef"] or DEFAULT_EF)
+        self._index = index
+        self._count: int = read["count"]
+        if not self._count:
+            raise ConfigError("there are no vectors to measure with")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def sample(self, count: int, seed: int) -> tuple[Keys, Floats]:
+        """Draw by id."""
+        ids = self._index._ids()
+        ids = np.random.default_rng(seed).choice(ids, min(count, len(ids)), replace=False)
+        return ids, np.stack([self._index._get(id) for id in ids.tolist()])
+
+    def search(self, rows: Floats, k: int, ef: int | None, threads: int) -> tuple[Keys, Floats]:
+        """Search the index."""
+        found = self._index.search(rows, k, ef=ef, exact=ef is None, threads=threads)
+        return found.ids, found.distances
 
 
 def _checked_path(path: PathLike) -> PathLike:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sutra import _settings
-from sutra._arrays import check_count
+from sutra._arrays import COUNT_MAX, K_MAX, check_count
 from sutra._concept import Concept
 from sutra._ops import Ids
 from sutra._reading import (
-    COUNT_MAX,
-    K_MAX,
     NO_SLOT,
+    STEP,
     Floats,
     Uint32s,
     as_concept_sets,
@@ -25,17 +24,19 @@ from sutra._reading import (
     scanned,
     steps,
 )
+from sutra._recall import DEFAULT_EF, Keys, Subject
 from sutra._search import Plans
 from sutra._view import ViewCore
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, NotFoundError
 from sutra.hits import Hits
 from sutra.results import Id, Path, SearchPlan, as_plans
+from sutra.tuning import Measurable, Tuning
 
 StoreFilters = GivenIds | Sequence[GivenIds]
 
 
-class Reader(ABC):
+class Reader(Measurable):
     """The reading half of a store. Not made directly: `Store` and `ReadView` are readers.
 
     Every call sees one state of the store, whole. Nothing here writes, not even when a concept
@@ -51,6 +52,13 @@ class Reader(ABC):
     @abstractmethod
     def _cores(self) -> int:
         """Return how many threads a search may use."""
+
+    @abstractmethod
+    def _tuned(self) -> Tuning:
+        """Return what searches were tuned to."""
+
+    def _subject(self) -> Subject:
+        return StateSubject(self._view(), self._cores(), self._tuned())
 
     def _hits(
         self,
@@ -211,6 +219,7 @@ class Reader(ABC):
         *,
         ef: int | None = ...,
         exact: bool = ...,
+        recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
     ) -> Hits: ...
@@ -222,6 +231,7 @@ class Reader(ABC):
         *,
         ef: int | None = ...,
         exact: bool = ...,
+        recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
     ) -> list[Hits]: ...
@@ -233,6 +243,7 @@ class Reader(ABC):
         *,
         ef: int | None = ...,
         exact: bool = ...,
+        recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
     ) -> Any: ...
@@ -243,6 +254,7 @@ class Reader(ABC):
         *,
         ef: int | None = None,
         exact: bool = False,
+        recall: float | None = None,
         threads: int = 0,
         filter: StoreFilters | None = None,
     ) -> Any:
@@ -256,9 +268,12 @@ class Reader(ABC):
             How many, 1 to 1,048,576.
         ef : int, optional
             Width of the graph walk: wider finds more of the true nearest, slower. Default
-            ``max(k, 64)``.
+            the tuned value, or 64; never less than k.
         exact : bool
             Compare with every vector instead of walking.
+        recall : float, optional
+            Walk as wide as `Store.tune` has found to reach this recall of `k` neighbours. Instead
+            of `ef`.
         threads : int
             For several queries at once. 0 means all cores this process may use. One query runs
             on one thread.
@@ -280,8 +295,8 @@ class Reader(ABC):
         InvalidVectorError
             If a query (`row`) holds NaN or infinity, or its square is no float32.
         ConfigError
-            If `k`, `ef` or `threads` is out of range, or there are not as many filters as
-            queries.
+            If `k`, `ef` or `threads` is out of range; the store is not tuned to reach `recall`;
+            there are not as many filters as queries.
         ClosedError, MemoryError
             If the store is closed or the view has ended; there is no room.
 
@@ -296,8 +311,8 @@ class Reader(ABC):
         looked up, some 50 ns each.
         """
         view = self._view()
-        hits = self._search(view, query, k, ef, exact, threads, filter, None)
-        return hits if isinstance(hits, Hits) else list(hits)
+        width = self._width(k, ef, exact, recall)
+        return self._search(view, query, k, width, exact, threads, filter, None)
 
     def explain(
         self,
@@ -328,23 +343,30 @@ class Reader(ABC):
         view = self._view()
         rows = as_queries(query, view.dim)
         plans = Plans(1 if rows.ndim == 1 else len(rows))
-        self._search(view, rows, k, ef, exact, 1, filter, plans)
+        width = self._width(k, ef, exact, None)
+        self._search(view, rows, k, width, exact, 1, filter, plans)
         made = as_plans(plans.rows())
         return made[0] if rows.ndim == 1 else made
+
+    def _width(self, k: int, ef: int | None, exact: bool, recall: float | None) -> int:
+        """Return the ef to search with; 0 for the core's default."""
+        wanted = check_count(k, "k", 1, K_MAX)
+        tuned = self._tuned()
+        if recall is not None:
+            return tuned.width(recall, wanted, ef, exact)
+        return (tuned.default or 0) if ef is None else check_count(ef, "ef", 1, COUNT_MAX)
 
     def _search(
         self,
         view: ViewCore,
         query: npt.ArrayLike,
         k: int,
-        ef: int | None,
+        width: int,
         exact: bool,
         threads: int,
         filter: StoreFilters | None,
         plans: Plans | None,
     ) -> Hits | list[Hits]:
-        width = check_count(k, "k", 1, K_MAX)
-        wanted = 0 if ef is None else check_count(ef, "ef", 1, COUNT_MAX)
         workers = check_count(threads, "threads", 0, 1024)
         rows = as_queries(query, view.dim)
         single = rows.ndim == 1
@@ -357,6 +379,51 @@ class Reader(ABC):
             none = np.empty(0, dtype=np.float32)
             empty = [Hits(none.astype(np.int64), none, none, None, None, ([], []))]
             return empty[0] if single else empty * len(rows)
-        found = view.search(rows, width, wanted, exact, max(workers, 1), sets, plans)
+        found = view.search(rows, k, width, exact, max(workers, 1), sets, plans)
         hits = [self._hits(view, *one) for one in found]
         return hits[0] if single else hits
+
+
+class StateSubject(Subject):
+    """One state of a store as what is measured; its keys are slots."""
+
+    __slots__ = ("_cores", "_view")
+
+    def __init__(self, view: ViewCore, cores: int, tuned: Tuning) -> None:
+        if not view.dim:
+            raise ConfigError("there are no vectors to measure with")
+        super().__init__(view.dim, view.metric, tuned.default or DEFAULT_EF)
+        self._view = view
+        self._cores = cores
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def sample(self, count: int, seed: int) -> tuple[Keys, Floats]:
+        """Draw concepts until there are enough with a vector."""
+        none = np.empty(0, dtype=np.uint32)
+        all_slots = np.concatenate([none, *(slots for slots, _ in steps(self._view))])
+        order = np.random.default_rng(seed).permutation(all_slots)
+        rows = [np.empty((0, self.dim), dtype=np.float32)]
+        keys = [none]
+        found = 0
+        for first in range(0, len(order), STEP):
+            slots = order[first : first + STEP]
+            vectors, having = self._view.vectors(slots)
+            rows.append(vectors)
+            keys.append(slots[having])
+            found += len(vectors)
+            if found >= count:
+                break
+        return np.concatenate(keys)[:count].astype(np.int64), np.concatenate(rows)[:count]
+
+    def search(self, rows: Floats, k: int, ef: int | None, threads: int) -> tuple[Keys, Floats]:
+        """Search the state."""
+        keys = np.full((len(rows), k), -1, dtype=np.int64)
+        distances = np.full((len(rows), k), np.inf, dtype=np.float32)
+        workers = threads or self._cores
+        found = self._view.search(rows, k, ef or 0, ef is None, workers)
+        for row, (_, near, _, slots, _) in enumerate(found):
+            keys[row, : len(slots)] = slots
+            distances[row, : len(near)] = near
+        return keys, distances

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sutra import _walk
-from sutra._arrays import check_choice, check_count
+from sutra._arrays import COUNT_MAX, K_MAX, check_choice, check_count
 from sutra._ops import Ids
 from sutra._reading import (
-    COUNT_MAX,
     HOPS_MAX,
-    K_MAX,
     as_kind,
     as_kinds,
     as_number,
@@ -213,7 +211,9 @@ class RelationReader(Reader):
             raise DimensionError(f"query: expected one vector, not shape {rows.shape}")
         if not view.dim:
             return self.search(query, k)
-        (_, distances, scores, _, seeds) = view.search(rows[None], width, 0, False, 1)[0]
+        (_, distances, scores, _, seeds) = view.search(
+            rows[None], width, self._tuned().default or 0, False, 1
+        )[0]
         activation = np.maximum(scores, np.float32(0))
         reached, paths, complete = _walk.spread(view, seeds, activation, steps, fade, width, names)
         warn_unless(complete, "related")

@@ -12,12 +12,15 @@ from typing import Literal, Self
 
 from sutra._arrays import check_count, check_dim
 from sutra._ops import Operation
+from sutra._recall import Subject
 from sutra._store import StoreCore
 from sutra._view import ViewCore
 from sutra.care import Care, PathLike, checked_path
-from sutra.errors import ClosedError, ConfigError
+from sutra.errors import ClosedError, ConfigError, ReadOnlyError, SutraError
+from sutra.reader import StateSubject
 from sutra.relations import RelationReader
 from sutra.results import WriteResult
+from sutra.tuning import SETTING, Tunable, Tuned, Tuning
 from sutra.view import ReadView
 from sutra.writer import Batch, Writer, commit
 
@@ -138,7 +141,7 @@ def open(
     return Store(core, resident)
 
 
-class Store(RelationReader, Writer, Care):
+class Store(RelationReader, Writer, Care, Tunable):
     """Concepts with vectors, contents, metadata and associations, durable in a directory.
 
     Made by `sutra.open`. A concept has an id, a number or a text, and any of the rest. Writes
@@ -176,7 +179,7 @@ class Store(RelationReader, Writer, Care):
     A handle that is dropped without `close` closes itself and warns with `ResourceWarning`.
     """
 
-    __slots__ = ("__weakref__", "_core", "_local", "_resident")
+    __slots__ = ("__weakref__", "_core", "_local", "_resident", "_tuning", "_tuning_lock")
 
     _core: StoreCore
 
@@ -184,14 +187,36 @@ class Store(RelationReader, Writer, Care):
         self._core = core
         self._resident = resident
         self._local = threading.local()
+        self._tuning_lock = threading.Lock()  # for writing it; it is replaced as a whole
+        self._tuning = Tuning.from_bytes(self._setting(SETTING))
 
-    # ---- Reader and Writer
+    # ---- Reader, Writer and Tunable
 
     def _view(self) -> ViewCore:
         return self._core.view()
 
     def _cores(self) -> int:
         return self._core.cores
+
+    def _tuned(self) -> Tuning:
+        return self._tuning
+
+    def _subject(self) -> Subject:
+        return StateSubject(self._core.view(True), self._cores(), self._tuning)
+
+    def _prepare(self, keep: bool) -> bool:
+        if keep and self.mode == "r":
+            raise ReadOnlyError("the store was opened for reading: tune with keep=False")
+        if keep and getattr(self._local, "batch", None) is not None:
+            raise SutraError("a batch of this store is open in this thread: tune after it")
+        self.settle()  # what is not linked is scanned: more would be found than later
+        return bool(self._core.stats()["linked"])
+
+    def _keep(self, tuned: Tuned) -> None:
+        with self._tuning_lock:
+            tuning = self._tuning.put(tuned)
+            self._set(SETTING, tuning.as_bytes())
+            self._tuning = tuning
 
     def _dim(self) -> int:
         return self._core.dim
@@ -327,7 +352,7 @@ class Store(RelationReader, Writer, Care):
         ClosedError
             If the store is closed.
         """
-        return ReadView(self._core.view(True), self._core.cores)
+        return ReadView(self._core.view(True), self._core.cores, self._tuning)
 
     def refresh(self) -> bool:
         """See what other processes have written: everything acknowledged before the call.
@@ -349,7 +374,11 @@ class Store(RelationReader, Writer, Care):
         -----
         Costs what was written since. Views and hits stay at their state. The GIL is released.
         """
-        return self._core.refresh()
+        changed = self._core.refresh()
+        if changed:
+            with self._tuning_lock:
+                self._tuning = Tuning.from_bytes(self._setting(SETTING))
+        return changed
 
     # ---- lifetime
 

@@ -8,13 +8,15 @@ from typing import Any, Self
 from sutra._view import ViewCore
 from sutra.hits import Hits
 from sutra.relations import RelationReader
+from sutra.tuning import Tuning
 
 
 class ReadView(RelationReader):
     """A state of a store that stays as it is, whatever is written meanwhile.
 
     Made by `Store.read_view`. Every read through it is repeatable bit for bit, but for
-    approximate searches, which may find more of the same state as the graph grows. Ends with its
+    approximate searches, which may find more of the same state as the graph grows; they are tuned
+    as the store was. Ends with its
     ``with`` block, with `close`, or when nobody refers to it; it may outlive the store's `close`.
 
     While a view is open the store keeps what it sees, so it should not stay open for ever.
@@ -25,13 +27,14 @@ class ReadView(RelationReader):
         Sequence number of the last write it sees.
     """
 
-    __slots__ = ("_core", "_threads", "generation")
+    __slots__ = ("_core", "_threads", "_tuning", "generation")
 
     generation: int
 
-    def __init__(self, core: ViewCore, threads: int) -> None:
+    def __init__(self, core: ViewCore, threads: int, tuning: Tuning) -> None:
         self._core = core
         self._threads = threads
+        self._tuning = tuning
         self.generation = core.lsn
 
     def _view(self) -> ViewCore:
@@ -40,6 +43,9 @@ class ReadView(RelationReader):
 
     def _cores(self) -> int:
         return self._threads
+
+    def _tuned(self) -> Tuning:
+        return self._tuning
 
     def _hits(self, view: ViewCore, *found: Any) -> Hits:
         hits = super()._hits(view, *found)
