@@ -60,6 +60,7 @@ VERBS = (
     "doctor",
     "build",
     "bench",
+    "tune",
     "platform",
 )
 

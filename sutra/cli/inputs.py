@@ -28,6 +28,7 @@ __all__ = [
     "read_store_ids",
     "read_text_vectors",
     "read_vectors",
+    "share",
 ]
 
 
@@ -44,6 +45,14 @@ def natural_int(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {value}")
+    return value
+
+
+def share(text: str) -> float:
+    """Parse a recall."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, up to 1, got {text}")
     return value
 
 

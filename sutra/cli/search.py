@@ -9,7 +9,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from sutra.cli.inputs import positive_int
+from sutra.cli.inputs import positive_int, share
 from sutra.cli.output import Failure, Output, format_count, format_seconds, shortened
 from sutra.cli.records import content_document
 from sutra.cli.stores import (
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="candidates kept: more is slower and finds more",
     )
     parser.add_argument("--exact", action="store_true", help="compare with every vector")
+    parser.add_argument(
+        "--recall",
+        type=share,
+        metavar="R",
+        help="candidates as `sutra tune` has found to reach it; of a store",
+    )
     add_id_options(parser)
 
 
@@ -88,7 +94,7 @@ def search_index(args: argparse.Namespace) -> tuple[Results, float]:
     with Index.open(args.source) as index:
         queries = index_queries(args, index)
         started = time.perf_counter()
-        found = index.search(queries, args.k, ef=args.ef, exact=args.exact)
+        found = index.search(queries, args.k, ef=args.ef, exact=args.exact, recall=args.recall)
         seconds = time.perf_counter() - started
     results = []
     for row_ids, row_distances in zip(found.ids, found.distances, strict=True):
@@ -113,7 +119,7 @@ def search_store(args: argparse.Namespace) -> tuple[Results, float]:
     with open_store(args.source) as store:
         queries = store_queries(args, store)
         started = time.perf_counter()
-        found = store.search(queries, args.k, ef=args.ef, exact=args.exact)
+        found = store.search(queries, args.k, ef=args.ef, exact=args.exact, recall=args.recall)
         seconds = time.perf_counter() - started
         return [hits_document(hits) for hits in found], seconds
 
