@@ -216,7 +216,8 @@ cdef class IndexCore:
         return out
 
     def search(
-        self, queries, k=10, *, ef=None, threads=0, bint exact=False, recall=None, filter=None
+        self, queries, k=10, *, ef=None, threads=0, bint exact=False, recall=None, filter=None,
+        radius=None, limit=None,
     ):
         """Find the nearest vectors.
 
@@ -242,12 +243,17 @@ cdef class IndexCore:
             ``numpy.packbits(mask, bitorder="little")`` makes it, used as it is; bool: a mask of
             ids; other integers: the ids. Ids that the index does not have change nothing. One for
             all queries, or a row (an item of a list of arrays) for each.
+        radius : float, optional
+            Find everything at this distance or nearer instead of `k`.
+        limit : int, optional
+            The most that a search with a radius finds: the nearest so many. Default 10,000.
 
         Returns
         -------
         SearchResult
             `ids` and `distances`, int64 and float32, of shape (k,) for one query and (q, k) for
             several: nearest first, padded with -1 and infinity where there are fewer than k.
+            With a radius as many columns as the query with the most has hits.
 
         Raises
         ------
@@ -258,9 +264,9 @@ cdef class IndexCore:
         ConfigError, ClosedError, MemoryError
             If `k`, `ef` or `threads` is out of range; nothing was tuned since the index was made
             or opened that reaches `recall`; there are not as many filters as queries; the index
-            is closed; there is no room.
+            is closed; there is no room. If `radius` is NaN or `limit` has none.
         TypeError
-            If the filter holds neither bools nor integers.
+            If the filter holds neither bools nor integers, or `radius` is no number.
 
         Notes
         -----
@@ -271,8 +277,11 @@ cdef class IndexCore:
         With a filter, what costs least is done, see `explain`: few ids that pass are compared one
         by one (by their codes, the best of them again by their vectors), many are found by a walk
         over them alone. A bitmap costs nothing to prepare but a count of its bits; a list of ids
-        is made into one, a look-up for each.
+        is made into one, a look-up for each. A search with a radius is made of searches for ever
+        more neighbours, until the last one is too far.
         """
+        if radius is not None or limit is not None:
+            return self._within(queries, ef, threads, exact, recall, filter, radius, limit)
         return self._search(queries, k, ef, threads, exact, recall, filter, None)
 
     def _explain(self, queries, k, ef, exact, filter):

@@ -40,6 +40,14 @@ cdef class SearchResult:
         Ascending; infinity where `ids` is -1.
     """
 
+    @staticmethod
+    def of(cnp.ndarray ids not None, cnp.ndarray distances not None):
+        """Return a result with these arrays."""
+        cdef SearchResult result = SearchResult.__new__(SearchResult)
+        result.ids = ids
+        result.distances = distances
+        return result
+
     def __len__(self):
         return 2
 
@@ -78,6 +86,12 @@ cdef class IdSets:
 
     def __dealloc__(self):
         PyMem_Free(self.sets)
+
+    def some(self, list queries not None):
+        """Return the sets of some of the queries, by their positions."""
+        if not self.step:
+            return self
+        return IdSets([self.kept[at] for at in queries])
 
     cdef void apply(self, sutra_search *search) noexcept:
         search.sets = self.sets

@@ -10,12 +10,13 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from sutra._arrays import as_ids, as_rows
-from sutra._filtering import Filters
+from sutra._arrays import COUNT_MAX, as_ids, as_rows, check_count
+from sutra._filtering import Filters, as_filters
 from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore
 from sutra._kernels import tiers
 from sutra._recall import DEFAULT_EF, Floats, Keys, Subject
 from sutra._search import SearchResult
+from sutra._within import FIRST, Arrays, check_radius, within
 from sutra.errors import ClosedError, ConfigError, SutraError
 from sutra.results import SearchPlan, as_plans
 from sutra.tuning import Tunable, Tuned, Tuning
@@ -247,6 +248,44 @@ class Index(IndexCore, Tunable):
             If the index is closed.
         """
         return self._ids()
+
+    def _within(
+        self,
+        queries: npt.ArrayLike,
+        ef: int | None,
+        threads: int,
+        exact: bool,
+        recall: float | None,
+        filter: Filters | None,
+        radius: float | None,
+        limit: int | None,
+    ) -> SearchResult:
+        """Search with a radius; the core's `search` asks."""
+        farthest, most = check_radius(radius, limit)
+        if ef is not None:
+            ef = check_count(ef, "ef", 1, COUNT_MAX)
+        rows = as_rows(queries, self.dim, "queries", True)
+        single = rows.ndim == 1
+        rows = np.atleast_2d(rows)
+        width = ef if recall is None else self._width(recall, min(FIRST, most), ef, exact)
+        sets = None if filter is None else as_filters(filter, len(rows))
+
+        def search(left: npt.NDArray[np.intp], k: int, wide: int) -> list[Arrays]:
+            given: Any = sets
+            if sets is not None:
+                given = sets[0] if len(sets) == 1 else [sets[query] for query in left]
+            found = self.search(rows[left], k, ef=wide, threads=threads, exact=exact, filter=given)
+            counts = (found.ids >= 0).sum(axis=1)
+            pairs = zip(found.ids, found.distances, counts, strict=True)
+            return [(ids[:count], distances[:count]) for ids, distances, count in pairs]
+
+        found = within(search, len(rows), farthest, most, width)
+        ids = np.full((len(rows), max((len(one[0]) for one in found), default=0)), -1)
+        distances = np.full(ids.shape, np.inf, dtype=np.float32)
+        for row, (near, far) in enumerate(found):
+            ids[row, : len(near)] = near
+            distances[row, : len(far)] = far
+        return SearchResult.of(*((ids[0], distances[0]) if single else (ids, distances)))
 
     def explain(
         self,

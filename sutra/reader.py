@@ -27,6 +27,7 @@ from sutra._reading import (
 from sutra._recall import DEFAULT_EF, Keys, Subject
 from sutra._search import Plans
 from sutra._view import ViewCore
+from sutra._within import FIRST, check_radius, within
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, NotFoundError
 from sutra.hits import Hits
@@ -222,6 +223,8 @@ class Reader(Measurable):
         recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
+        radius: float | None = ...,
+        limit: int | None = ...,
     ) -> Hits: ...
     @overload
     def search(
@@ -234,6 +237,8 @@ class Reader(Measurable):
         recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
+        radius: float | None = ...,
+        limit: int | None = ...,
     ) -> list[Hits]: ...
     @overload
     def search(
@@ -246,6 +251,8 @@ class Reader(Measurable):
         recall: float | None = ...,
         threads: int = ...,
         filter: StoreFilters | None = ...,
+        radius: float | None = ...,
+        limit: int | None = ...,
     ) -> Any: ...
     def search(
         self,
@@ -257,6 +264,8 @@ class Reader(Measurable):
         recall: float | None = None,
         threads: int = 0,
         filter: StoreFilters | None = None,
+        radius: float | None = None,
+        limit: int | None = None,
     ) -> Any:
         """Find the concepts with the nearest vectors.
 
@@ -282,6 +291,10 @@ class Reader(Measurable):
             (uint8, as ``numpy.packbits(mask, bitorder="little")``) whose place i stands for id i.
             Ids that are not there change nothing. One for all queries, or a list with one for
             each.
+        radius : float, optional
+            Find everything at this distance or nearer instead of `k`.
+        limit : int, optional
+            The most that a search with a radius finds: the nearest so many. Default 10,000.
 
         Returns
         -------
@@ -296,7 +309,7 @@ class Reader(Measurable):
             If a query (`row`) holds NaN or infinity, or its square is no float32.
         ConfigError
             If `k`, `ef` or `threads` is out of range; the store is not tuned to reach `recall`;
-            there are not as many filters as queries.
+            there are not as many filters as queries; `radius` is NaN or `limit` has none.
         ClosedError, MemoryError
             If the store is closed or the view has ended; there is no room.
 
@@ -311,8 +324,12 @@ class Reader(Measurable):
         looked up, some 50 ns each.
         """
         view = self._view()
-        width = self._width(k, ef, exact, recall)
-        return self._search(view, query, k, width, exact, threads, filter, None)
+        if radius is None and limit is None:
+            width = self._width(k, ef, exact, recall)
+            return self._search(view, query, k, width, exact, threads, filter, None)
+        bounds = check_radius(radius, limit)
+        width = self._width(min(FIRST, bounds[1]), ef, exact, recall)
+        return self._search(view, query, 1, width, exact, threads, filter, None, bounds)
 
     def explain(
         self,
@@ -366,7 +383,9 @@ class Reader(Measurable):
         threads: int,
         filter: StoreFilters | None,
         plans: Plans | None,
+        bounds: tuple[float, int] | None = None,
     ) -> Hits | list[Hits]:
+        """Search; bounds: a radius and a limit, in place of k."""
         workers = check_count(threads, "threads", 0, 1024)
         rows = as_queries(query, view.dim)
         single = rows.ndim == 1
@@ -379,7 +398,16 @@ class Reader(Measurable):
             none = np.empty(0, dtype=np.float32)
             empty = [Hits(none.astype(np.int64), none, none, None, None, ([], []))]
             return empty[0] if single else empty * len(rows)
-        found = view.search(rows, k, width, exact, max(workers, 1), sets, plans)
+        found: list[Any]
+        if bounds is None:
+            found = view.search(rows, k, width, exact, max(workers, 1), sets, plans)
+        else:
+
+            def search(left: npt.NDArray[np.intp], most: int, ef: int) -> list[Any]:
+                some = None if sets is None else sets.some(left.tolist())
+                return view.search(rows[left], most, ef, exact, max(workers, 1), some)
+
+            found = within(search, len(rows), *bounds, width)
         hits = [self._hits(view, *one) for one in found]
         return hits[0] if single else hits
 

@@ -49,6 +49,7 @@ MODULE_FLOORS = {
     "_quantizer": 3,
     "_view": 3,
     "_writing": 3,
+    "_within": 3,
     "_graph": 4,
     "_walk": 4,
     "_settings": 4,
