@@ -290,8 +290,13 @@ cdef class IndexCore:
         self._search(queries, k, ef, 1, exact, None, filter, plans)
         return plans.rows()
 
+    def _search_without(self, queries, k, ef, threads, cnp.ndarray without not None):
+        """Search while each query's walk does without an id, a contiguous int64 for each."""
+        return self._search(queries, k, ef, threads, False, None, None, None, without)
+
     cdef SearchResult _search(
-        self, queries, k, ef, threads, bint exact, recall, filter, Plans plans
+        self, queries, k, ef, threads, bint exact, recall, filter, Plans plans,
+        cnp.ndarray without=None,
     ):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef cnp.ndarray rows
@@ -348,6 +353,10 @@ cdef class IndexCore:
         if filter is not None and count:
             sets = IdSets(as_filters(filter, count))
             sets.apply(&search)
+        if without is not None:
+            if <size_t> cnp.PyArray_SIZE(without) != count:
+                raise ConfigError("without: expected an id for each query")
+            search.without = <const int64_t *> cnp.PyArray_DATA(without)
         if plans is not None:
             if plans.count != count:
                 raise ConfigError("queries: their number changed meanwhile")

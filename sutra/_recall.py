@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sutra._arrays import COUNT_MAX
 from sutra.errors import ConfigError
 
 DEFAULT_EF = 64  # the core's
@@ -88,20 +87,27 @@ class Subject(ABC):
         """Draw so many vectors, or all, without replacement: their keys, and they."""
 
     @abstractmethod
-    def search(self, rows: Floats, k: int, ef: int | None, threads: int) -> tuple[Keys, Floats]:
+    def search(
+        self,
+        rows: Floats,
+        k: int,
+        ef: int | None,
+        threads: int,
+        without: Keys | None = None,
+    ) -> tuple[Keys, Floats]:
         """Return (q, k) keys and distances, nearest first, padded with -1 and infinity.
 
-        `ef` None searches exactly.
+        `ef` None searches exactly. A walk for a query does not go through the vector that
+        `without` names, if it is given; a scan may still find it.
         """
 
     def held_out(self, keys: Keys, rows: Floats, k: int, ef: int | None, threads: int) -> Floats:
         """Search for stored vectors as if each were not there; distances as of `search`.
 
-        Each takes a place of its own among what is found and what is kept on the way, so there
-        is one more of both; then it is dropped, or the last where it was not found.
+        One more is asked for, because a scan finds the vector itself: it is dropped, or the last
+        where it was not found.
         """
-        width = None if ef is None else min(ef + 1, COUNT_MAX)
-        found, distances = self.search(rows, k + 1, width, threads)
+        found, distances = self.search(rows, k + 1, ef, threads, keys)
         own = found == keys[:, None]
         place = np.where(own.any(axis=1), own.argmax(axis=1), k)
         others = np.arange(k + 1) != place[:, None]

@@ -46,5 +46,6 @@ class ViewCore:
         threads: int,
         sets: IdSets | None = None,
         plans: Plans | None = None,
+        without: npt.NDArray[np.int64] | None = None,
     ) -> list[Found]: ...
     def scores(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...

@@ -367,11 +367,12 @@ cdef class ViewCore:
         return out
 
     def search(self, cnp.ndarray queries, size_t k, size_t ef, bint exact, unsigned threads,
-               IdSets sets=None, Plans plans=None):
+               IdSets sets=None, Plans plans=None, cnp.ndarray without=None):
         """Return for each query, a row, what was found: best first, not padded.
 
         A list of (ids, distances, scores, slots, concept numbers), an array each. Sets are bitmaps
-        of concept numbers; plans has room for one a query.
+        of concept numbers; plans has room for one a query; without: slots that the walks do
+        without, a contiguous int64 for each.
         """
         cdef size_t count = <size_t> queries.shape[0]
         cdef Py_ssize_t query, found, width = <Py_ssize_t> k
@@ -397,6 +398,8 @@ cdef class ViewCore:
             sets.apply(&search)
         if plans is not None:
             search.plans_out = plans.plans
+        if without is not None:
+            search.without = <const int64_t *> cnp.PyArray_DATA(without)
         self.enter()
         try:
             with nogil:

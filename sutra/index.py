@@ -461,9 +461,22 @@ class _IndexSubject(Subject):
         ids = np.random.default_rng(seed).choice(ids, min(count, len(ids)), replace=False)
         return ids, np.stack([self._index._get(id) for id in ids.tolist()])
 
-    def search(self, rows: Floats, k: int, ef: int | None, threads: int) -> tuple[Keys, Floats]:
+    def search(
+        self,
+        rows: Floats,
+        k: int,
+        ef: int | None,
+        threads: int,
+        without: Keys | None = None,
+    ) -> tuple[Keys, Floats]:
         """Search the index."""
-        found = self._index.search(rows, k, ef=ef, exact=ef is None, threads=threads)
+        if ef is None:
+            found = self._index.search(rows, k, exact=True, threads=threads)
+        elif without is None:
+            found = self._index.search(rows, k, ef=ef, threads=threads)
+        else:
+            without = np.ascontiguousarray(without, dtype=np.int64)
+            found = self._index._search_without(rows, k, ef, threads, without)
         return found.ids, found.distances
 
 

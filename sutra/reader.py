@@ -445,12 +445,21 @@ class StateSubject(Subject):
                 break
         return np.concatenate(keys)[:count].astype(np.int64), np.concatenate(rows)[:count]
 
-    def search(self, rows: Floats, k: int, ef: int | None, threads: int) -> tuple[Keys, Floats]:
+    def search(
+        self,
+        rows: Floats,
+        k: int,
+        ef: int | None,
+        threads: int,
+        without: Keys | None = None,
+    ) -> tuple[Keys, Floats]:
         """Search the state."""
         keys = np.full((len(rows), k), -1, dtype=np.int64)
         distances = np.full((len(rows), k), np.inf, dtype=np.float32)
         workers = threads or self._cores
-        found = self._view.search(rows, k, ef or 0, ef is None, workers)
+        if without is not None:
+            without = np.ascontiguousarray(without, dtype=np.int64)
+        found = self._view.search(rows, k, ef or 0, ef is None, workers, without=without)
         for row, (_, near, _, slots, _) in enumerate(found):
             keys[row, : len(slots)] = slots
             distances[row, : len(near)] = near

@@ -244,9 +244,10 @@ class Measurable(ABC):
 
         Notes
         -----
-        Stored vectors are easier than new ones: what is near one was linked because of it, and it
-        lies in between. Real queries find somewhat less: on word vectors 0.925 where stored ones
-        find 0.957, elsewhere hardly any less. Give `queries` where it matters.
+        Stored vectors are searched for as if they were not there: a walk does not go through the
+        one it looks for. That is a little harder than a new query, since what is near it was
+        linked to it and not to one another; real queries find as much or a point or two more,
+        unless they are of another kind than what is stored. Give `queries` where it matters.
 
         A vector found is right if it lies no farther than the k-th nearest, by the distances of
         exact search: of vectors equally far any will do. Where originals are not kept, distances
@@ -344,8 +345,8 @@ class Tunable(Measurable):
         -----
         What is asked for is the recall of other queries of the same kind, so the measured one is
         somewhat higher: the lower end of its 95 % interval must reach it; or, since that of few
-        queries is wide, at most half of what may be missed was missed. Stored vectors are easier
-        than new ones, which no interval can know: see `measure_recall`, and give `queries`.
+        queries is wide, at most half of what may be missed was missed. Queries of
+        another kind than what is stored may find less, which no interval can know: give `queries`.
 
         The width is found by doubling and halving, to one part in 32. It grows no further than
         where exact search is the cheaper one. Until there are some 500 vectors, all of them are

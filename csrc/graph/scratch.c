@@ -12,6 +12,7 @@
 void sutra_scratch_init(struct sutra_scratch *scratch)
 {
     memset(scratch, 0, sizeof *scratch);
+    scratch->barred = SUTRA_NO_NODE;
 }
 
 void sutra_scratch_deinit(struct sutra_scratch *scratch)

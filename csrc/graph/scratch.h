@@ -17,6 +17,7 @@ struct sutra_scratch {
     size_t node_limit;  /* ids from here on are not nodes to this walk */
     size_t upper_limit; /* the same for upper nodes; at most node_limit */
     uint8_t epoch;
+    uint32_t barred; /* a row that walks do not go through, or SUTRA_NO_NODE */
 
     /* Found nodes, ascending: key as ordered bits << 32 | id << 1 | expanded. */
     uint64_t *pool;

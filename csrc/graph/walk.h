@@ -137,6 +137,8 @@ SUTRA_INLINE void walk_level(const struct sutra_graph *graph, const struct sutra
     uint64_t *const pool = scratch->pool;
     uint32_t list[SUTRA_NODE_SLOTS_MAX] __attribute__((aligned(SUTRA_CACHE_LINE)));
 
+    if (!upper && scratch->barred < limit)
+        scratch->visited[scratch->barred] = epoch;
     scratch->ids[0] = start;
     node_keys(graph, space, query, upper, scratch->ids, 1, scratch);
     scratch->visited[start] = epoch;
@@ -207,7 +209,7 @@ SUTRA_INLINE uint32_t descend(const struct sutra_graph *graph, const struct sutr
             }
             node_keys(graph, space, query, true, list, length, scratch);
             for (size_t j = 0; j < length; j++) {
-                if (scratch->keys[j] < best_key) {
+                if (scratch->keys[j] < best_key && scratch->slots[j] != scratch->barred) {
                     best_key = scratch->keys[j];
                     best = list[j];
                     moved = true;

@@ -96,6 +96,9 @@ struct sutra_search {
      */
     const struct sutra_id_set *sets;
     size_t set_step;
+    /* Of each query an id whose row a walk does not go through, as if it were not there (a scan
+     * finds it all the same); NULL: none. For measuring with what is stored. */
+    const int64_t *without;
     struct sutra_plan *plans_out; /* one a query, or NULL */
 };
 

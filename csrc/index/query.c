@@ -237,12 +237,14 @@ static void plan_out(const struct job *job, size_t q, const struct sutra_plan *p
 
 /* By a walk, into query->best. */
 static void search_graph(const struct job *job, struct sutra_query_scratch *scratch,
-                         struct sutra_work_query *query, struct sutra_plan *plan)
+                         struct sutra_work_query *query, uint32_t barred, struct sutra_plan *plan)
 {
     const struct sutra_index *index = job->index;
     struct sutra_scratch *const walk = &scratch->walk;
     const size_t k = job->search->k;
+    walk->barred = barred;
     sutra_index_walk(index, job->space, query, job->ef, walk);
+    walk->barred = SUTRA_NO_NODE;
     sutra_index_rank(index, query, walk->pool, walk->pool_count,
                      sutra_index_rerank_rows(k, job->ef), k);
     *plan = (struct sutra_plan){
@@ -283,11 +285,16 @@ static int search_one(const struct job *job, struct sutra_query_scratch *scratch
     struct sutra_plan plan = {0};
     const bool coded = index->linked && index->options.quantization != SUTRA_QUANT_NONE;
     sutra_index_set_query(index, &query, search->queries + q * search->stride, coded);
+    uint32_t barred = SUTRA_NO_NODE;
+    if (search->without) {
+        const size_t row = sutra_index_row_of(index, search->without[q]);
+        barred = row < index->count ? (uint32_t)row : SUTRA_NO_NODE;
+    }
     int status = SUTRA_OK;
     if (search->sets)
         status = search_set(job, scratch, &query, q, &plan);
     else
-        search_graph(job, scratch, &query, &plan);
+        search_graph(job, scratch, &query, barred, &plan);
     if (status != SUTRA_OK)
         return status;
     sutra_index_write_hits(index, query.best, query.best_count, search->k,
@@ -349,8 +356,11 @@ static int search_all(struct job *job)
     return sutra_parallel_for(search->count, chunk, search->threads, search_range, job);
 }
 
+/* Are there ids to be looked up? */
 static bool lists_ids(const struct sutra_search *search)
 {
+    if (search->without)
+        return true;
     for (size_t q = 0; search->sets && q < search->count; q++) {
         if (!search->sets[q * search->set_step].bits)
             return true;

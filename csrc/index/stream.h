@@ -54,7 +54,7 @@ int sutra_stream_link(struct sutra_index *index, size_t max_rows, unsigned threa
                       const bool *stop, size_t *linked_out);
 
 /* As sutra_index_search, among the rows visible at `view`; labels_out count x k. Sets are of
- * labels, as bitmaps. While too many of what a walk finds is dead or invisible it is widened, and
+ * labels, as bitmaps; what a query is to do without is a row. While too many of what a walk finds is dead or invisible it is widened, and
  * in the end replaced by a scan, so k visible rows are found wherever there are k. rows_out (may be
  * NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a set that is a list. */
 int sutra_stream_search(struct sutra_index *index, const struct sutra_search *search, uint64_t view,

@@ -29,6 +29,7 @@ struct stream_search {
     uint64_t view;
     const struct sutra_id_set *sets;
     size_t set_step;
+    const int64_t *without;
     struct sutra_plan *plans_out;
     int64_t *labels_out, *rows_out;
     float *distances_out;
@@ -186,6 +187,12 @@ static int search_sets(const struct moment *moment, struct sutra_query_scratch *
     return status;
 }
 
+static uint32_t barred_row(const struct stream_search *search, size_t q)
+{
+    const int64_t row = search->without ? search->without[q] : -1;
+    return row >= 0 && (uint64_t)row < search->rows ? (uint32_t)row : SUTRA_NO_NODE;
+}
+
 static int search_moment(const struct moment *moment, struct sutra_query_scratch *scratch,
                          struct sutra_work_query *work, size_t first, size_t count)
 {
@@ -196,8 +203,11 @@ static int search_moment(const struct moment *moment, struct sutra_query_scratch
     for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
         sutra_index_set_query(search->index, &work[q],
                               search->queries + (first + q) * search->stride, moment->coded);
-        if (moment->walks)
+        if (moment->walks) {
+            scratch->walk.barred = barred_row(search, first + q);
             status = search_linked(moment, &work[q], &scratch->walk);
+            scratch->walk.barred = SUTRA_NO_NODE;
+        }
     }
     if (status != SUTRA_OK)
         return status;
@@ -305,6 +315,7 @@ int sutra_stream_search(struct sutra_index *index, const struct sutra_search *se
                                 .view = view,
                                 .sets = search->sets,
                                 .set_step = search->set_step,
+                                .without = search->without,
                                 .plans_out = search->plans_out,
                                 .labels_out = labels_out,
                                 .rows_out = rows_out,

@@ -149,7 +149,7 @@ int sutra_store_settings(const struct sutra_store_view *view, uint8_t **names_ou
                          size_t *bytes_out, size_t *count_out);
 
 /* count x k: slots and concepts (SUTRA_NO_SLOT padded), distances (infinity). Sets of the search
- * are bitmaps of concepts. */
+ * are bitmaps of concepts; what a query is to do without is a slot. */
 int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
                        uint32_t *slots_out, uint32_t *concepts_out, float *distances_out,
                        struct sutra_fault *fault_out);

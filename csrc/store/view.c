@@ -248,6 +248,15 @@ static void no_hits(size_t from, size_t to, uint32_t *slots, uint32_t *concepts,
     }
 }
 
+/* -1: none, or no slot. */
+static int64_t row_of_slot(const struct sutra_concepts *concepts, int64_t slot)
+{
+    if (slot < 0 || (uint64_t)slot >= __atomic_load_n(&concepts->slot_count, __ATOMIC_ACQUIRE))
+        return -1;
+    const uint32_t row = sutra_concepts_record(concepts, (uint32_t)slot)->vector_row;
+    return row == SUTRA_NO_ROW ? -1 : (int64_t)row;
+}
+
 int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
                        uint32_t *slots_out, uint32_t *concepts_out, float *distances_out,
                        struct sutra_fault *fault_out)
@@ -261,12 +270,18 @@ int sutra_store_search(const struct sutra_store_view *view, const struct sutra_s
             search->plans_out[q] = (struct sutra_plan){.kind = SUTRA_PLAN_SCAN};
         return SUTRA_OK;
     }
-    int64_t *labels = malloc((count * k + 1) * sizeof *labels);
+    /* Labels found, then rows to do without. */
+    int64_t *labels = malloc((count * (k + 1) + 1) * sizeof *labels);
     if (!labels)
         return SUTRA_E_NO_MEMORY;
-    const int status =
-        sutra_stream_search(view->index, search, view->lsn, labels, NULL, distances_out, fault_out);
     const struct sutra_concepts *concepts = &view->state->concepts;
+    struct sutra_search inner = *search;
+    for (size_t q = 0; search->without && q < count; q++)
+        labels[count * k + q] = row_of_slot(concepts, search->without[q]);
+    if (search->without)
+        inner.without = labels + count * k;
+    const int status =
+        sutra_stream_search(view->index, &inner, view->lsn, labels, NULL, distances_out, fault_out);
     const size_t end = __atomic_load_n(&concepts->concept_count, __ATOMIC_ACQUIRE);
     for (size_t q = 0; status == SUTRA_OK && q < count; q++) {
         size_t kept = q * k; /* a label from a damaged file may name nothing */

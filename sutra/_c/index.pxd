@@ -86,6 +86,7 @@ cdef extern from "index/index.h" nogil:
         unsigned threads
         const sutra_id_set *sets
         size_t set_step
+        const int64_t *without
         sutra_plan *plans_out
 
     int sutra_index_search(
