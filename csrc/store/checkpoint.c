@@ -85,8 +85,10 @@ static int capture_part(struct sutra_store *store, struct capture *capture, size
         captured->skip = true;
         return SUTRA_OK;
     }
+    /* Sections without rows are not looked at by whoever loads none: none is built on. */
     const bool anew = whole || !sealed->present || sealed->version != part->version ||
-                      sealed->rows > part->rows || is_much_patched(part, sealed);
+                      sealed->rows > part->rows || (sealed->rows == 0 && part->rows > 0) ||
+                      is_much_patched(part, sealed);
     captured->form = anew ? SUTRA_SECTION_WHOLE : SUTRA_SECTION_RANGE;
     captured->first = anew ? 0 : sealed->rows;
     int status = SUTRA_OK;

@@ -310,6 +310,8 @@ int sutra_store_recover(struct sutra_store *store, char *file_out, struct sutra_
         fault_out->expected = least_lsn;
         fault_out->found = end.next_lsn - 1;
         sutra_log_name(end.file_number ? end.file_number : store->manifest.log_file, file_out);
+        if (!file_out[0]) /* no log can have that number */
+            sutra_manifest_name(store->manifest.generation, file_out);
         status = SUTRA_E_CORRUPT;
     }
     if (status == SUTRA_OK && !store->read_only && end.file_number)

@@ -35,6 +35,28 @@ static int verify_rooms(const struct sutra_state *state, struct sutra_fault *fau
     return SUTRA_OK;
 }
 
+/* Nothing was born, or has died, after the last write. */
+static int verify_lsns(struct sutra_state *state, uint64_t last_lsn, struct sutra_fault *fault)
+{
+    struct sutra_part parts[SUTRA_PARTS_MAX];
+    const size_t count = sutra_state_parts(state, parts);
+    for (size_t j = 0; j < count; j++) {
+        const uint32_t kind = parts[j].kind;
+        const bool births = kind == SUTRA_PART_SLOT_BIRTH || kind == SUTRA_PART_ROW_BIRTH;
+        if (!births && kind != SUTRA_PART_SLOT_DEATH && kind != SUTRA_PART_ROW_DEATH)
+            continue;
+        const uint64_t *lsns = (const uint64_t *)(const void *)parts[j].plane->base;
+        for (size_t row = 0; row < parts[j].rows; row++) {
+            const uint64_t lsn = __atomic_load_n(&lsns[row], __ATOMIC_RELAXED);
+            if (lsn > last_lsn && (births || lsn != SUTRA_LSN_NEVER))
+                return fail(fault,
+                            births ? "birth after the last write" : "death after the last write",
+                            row, lsn);
+        }
+    }
+    return SUTRA_OK;
+}
+
 static int verify_files(struct sutra_store *store, char *file_out, struct sutra_fault *fault)
 {
     int status = SUTRA_OK;
@@ -67,6 +89,8 @@ static int verify_state(struct sutra_store *store, bool deep, struct sutra_fault
             sutra_associations_verify(state->associations, state->concepts.concept_count, fault);
     if (status == SUTRA_OK)
         status = verify_rooms(state, fault);
+    if (status == SUTRA_OK)
+        status = verify_lsns(state, store->next_lsn - 1, fault);
     if (status == SUTRA_OK && state->index)
         status = sutra_stream_verify(state->index, deep, fault);
     pthread_mutex_unlock(&store->writer);

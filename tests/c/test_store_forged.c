@@ -5,6 +5,7 @@
  */
 #include "store/directory.h"
 #include "store/segment_blocks.h"
+#include "store_calls.h"
 #include "store_image.h"
 
 /* Use whatever has opened in every way. Nothing is expected of it but that it ends. */
@@ -282,6 +283,68 @@ static void forged_segments(void)
     forge("forged segments", 2500, forge_segment);
 }
 
+/* ---- sections without rows */
+
+/* Of a new store: for what has no rows, rows of another length. Nobody has to look at them, and
+ * what is written later does not build on them. */
+static void empty_sections(void)
+{
+    static const uint32_t kinds[2] = {SUTRA_PART_KIND_NAME, SUTRA_PART_DELTA_EDGE};
+    for (unsigned k = 0; k < 2; k++) {
+        struct place place;
+        struct sutra_store_identity identity;
+        struct sutra_manifest manifest = {0};
+        struct sutra_segment segment;
+        struct sutra_segment_writer *writer;
+        char name[SUTRA_STORE_NAME_BYTES], path[96];
+        size_t bytes;
+        REQUIRE(place_init(&place, false, SUTRA_SYNC_FULL) && place_close(&place) == SUTRA_OK);
+        REQUIRE(sutra_identity_read(place.io, STORE_PATH, &identity, &place.fault) == 0);
+        REQUIRE(sutra_manifest_read(place.io, STORE_PATH, 1, identity.store_id, &manifest,
+                                    &place.fault) == 0);
+        struct sutra_manifest_file *file = &manifest.files[0];
+        sutra_segment_name(file->number, name);
+        (void)snprintf(path, sizeof path, "%s/%s", STORE_PATH, name);
+        const uint8_t *data = sutra_simulated_contents(place.fs, path, &bytes);
+        uint8_t *old = malloc(bytes);
+        REQUIRE(data != NULL && old != NULL);
+        memcpy(old, data, bytes);
+        REQUIRE(sutra_segment_open(place.io, STORE_PATH, identity.store_id, file->number,
+                                   file->bytes, file->identity, &segment, &place.fault) == 0);
+        REQUIRE(sutra_segment_begin(place.io, STORE_PATH, identity.store_id, file->number,
+                                    &writer) == 0);
+        size_t forged = 0;
+        for (uint32_t s = 0; s < segment.section_count; s++) {
+            struct sutra_segment_section section = segment.sections[s];
+            if (section.kind == kinds[k] && section.rows == 0) {
+                section.row_bytes *= 2;
+                forged++;
+            }
+            CHECK_EQ(copy_section(writer, old, &section, false, 0), 0);
+        }
+        CHECK_EQ(forged, 1);
+        sutra_segment_close(&segment);
+        CHECK_EQ(sutra_segment_commit(writer, &file->bytes, file->identity), 0);
+        CHECK_EQ(sutra_manifest_write(place.io, STORE_PATH, &manifest), 0);
+        sutra_manifest_free(&manifest);
+        free(old);
+        const int status = place_open(&place, SUTRA_STORE_APPEND);
+        CHECK(status == SUTRA_OK || status == SUTRA_E_CORRUPT);
+        if (status == SUTRA_OK) {
+            for (unsigned round = 0; round < 3; round++) { /* so that no manifest is older */
+                CHECK_EQ(put_numbers(&place, 2 * round, 2), SUTRA_OK);
+                CHECK_EQ(link_numbers(&place, 2 * round, 2 * round + 1), SUTRA_OK);
+                CHECK_EQ(sutra_store_checkpoint(place.store), SUTRA_OK);
+            }
+            CHECK_EQ(place_reopen(&place), SUTRA_OK);
+            REQUIRE(place.store != NULL);
+            CHECK(count_now(&place) == 6 && links_of(&place, 4, SUTRA_OUT) == 1);
+            CHECK_EQ(sutra_store_verify(place.store, true, NULL, &place.fault), SUTRA_OK);
+        }
+        place_deinit(&place);
+    }
+}
+
 /* ---- features of a newer version */
 
 /* What only a newer version may change is read and not written to; what only it may read is
@@ -314,4 +377,5 @@ static void newer_features(void)
     free_image(image);
 }
 
-CHECK_MAIN(CASE(forged_manifests), CASE(forged_logs), CASE(forged_segments), CASE(newer_features))
+CHECK_MAIN(CASE(forged_manifests), CASE(forged_logs), CASE(forged_segments), CASE(empty_sections),
+           CASE(newer_features))
