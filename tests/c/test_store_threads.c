@@ -182,12 +182,16 @@ static void check_view(struct scene *scene, const struct sutra_store_view *view,
     CHECK(again.shown.digest == sight.shown.digest && again.shown.lsn == sight.shown.lsn);
 }
 
-/* What a search gives is there, and as near as it says. */
+/* What a search gives is there, passes the filter if there is one, and is as near as it says. */
 static void check_search(struct scene *scene, const struct sutra_store_view *view, uint64_t turn)
 {
     float query[MODEL_DIM], vector[MODEL_DIM], distances[8];
     uint32_t slots[8], concepts[8];
     struct sutra_fault fault;
+    uint8_t even[4096];
+    const struct sutra_id_set set = {.bits = even, .bit_count = 8 * sizeof even};
+    const bool sifted = turn % 5 > 2;
+    memset(even, 0x55, sizeof even);
     draw_vector(turn, query);
     const int status = sutra_store_search(view,
                                           &(struct sutra_search){.queries = query,
@@ -195,11 +199,13 @@ static void check_search(struct scene *scene, const struct sutra_store_view *vie
                                                                  .count = 1,
                                                                  .k = 8,
                                                                  .exact = turn % 2,
-                                                                 .threads = 1},
+                                                                 .threads = 1,
+                                                                 .sets = sifted ? &set : NULL},
                                           slots, concepts, distances, &fault);
     CHECK_EQ(status, SUTRA_OK);
     for (size_t j = 0; status == SUTRA_OK && j < 8; j++) {
         struct sutra_concept concept;
+        CHECK(!sifted || concepts[j] % 2 == 0);
         CHECK(slots[j] != SUTRA_NO_SLOT);
         if (slots[j] == SUTRA_NO_SLOT)
             continue;
