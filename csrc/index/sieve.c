@@ -12,6 +12,8 @@
 #define PROBES 256u
 /* So few hits among them say little. */
 #define HITS_MIN 8u
+/* The bits of so many rows are counted in a few microseconds. */
+#define COUNT_ROWS_MAX ((size_t)1 << 18)
 /* 2^64 over the golden ratio: multiples of it, as fractions of 2^64, spread evenly. */
 #define GOLDEN 0x9e3779b97f4a7c15u
 
@@ -59,11 +61,11 @@ static int set_rows(const struct sutra_index *index, const struct sutra_id_set *
     return SUTRA_OK;
 }
 
-/* Find seeds; returns about how many rows pass, as far as probes can tell. */
+/* Find seeds; returns how many of the probes pass. */
 static size_t probe(struct sutra_sieve *sieve)
 {
     size_t hits = 0;
-    for (uint64_t j = 1; j <= PROBES; j++) {
+    for (uint64_t j = 1; j <= PROBES && sieve->rows; j++) {
         const uint64_t place = (j * GOLDEN) >> 32;
         const uint32_t row = (uint32_t)(place * sieve->rows >> 32);
         if (!sutra_filter_passes(&sieve->filter, row))
@@ -72,7 +74,21 @@ static size_t probe(struct sutra_sieve *sieve)
             sieve->seeds[sieve->seed_count++] = row;
         hits++;
     }
-    return (size_t)((uint64_t)sieve->rows * (hits > HITS_MIN ? hits : HITS_MIN) / PROBES);
+    return hits;
+}
+
+/* About how many rows pass a bitmap. Where few do, and the probes say little, and where they are
+ * soon counted, they are counted; unless labels may be of no row, of several, or of dead ones. */
+static size_t estimate(const struct sutra_sieve *sieve, size_t hits)
+{
+    const struct sutra_filter *const filter = &sieve->filter;
+    const bool exact = !filter->labels && !filter->births;
+    const size_t probed = (size_t)((uint64_t)sieve->rows * hits / PROBES);
+    if (hits >= HITS_MIN && !(exact && sieve->rows <= COUNT_ROWS_MAX))
+        return probed;
+    const size_t counted = count_bits(filter, filter->labels ? filter->limit : sieve->rows);
+    const size_t most = (size_t)((uint64_t)sieve->rows * HITS_MIN / PROBES);
+    return exact || counted < most ? counted : most;
 }
 
 int sutra_sieve_make(const struct sutra_index *index, const struct sutra_id_set *set, size_t rows,
@@ -90,16 +106,14 @@ int sutra_sieve_make(const struct sutra_index *index, const struct sutra_id_set 
         filter->limit = set->bit_count;
         if (!index->identity_ids)
             filter->labels = sutra_planes_row(&index->planes, SUTRA_PLANE_ID, 0);
-        sieve_out->passing = count_bits(filter, index->identity_ids ? rows : set->bit_count);
     } else {
         const int status = set_rows(index, set, sieve_out);
         if (status != SUTRA_OK)
             return status;
     }
-    const size_t probed = rows ? probe(sieve_out) : 0;
-    /* Labels may be of no row, of several, or of dead ones: then the probes know better. */
-    if (filter->labels || filter->births)
-        sieve_out->passing = sieve_out->passing < probed ? sieve_out->passing : probed;
+    const size_t hits = probe(sieve_out);
+    if (set->bits)
+        sieve_out->passing = estimate(sieve_out, hits);
     return SUTRA_OK;
 }
 
