@@ -413,9 +413,9 @@ static int system_map(void *context, int fd, uint64_t offset, size_t bytes, void
 /* Locks of the open file description (Linux 3.15, macOS): they are seen over NFS, and unlike plain
  * record locks not dropped when some other descriptor of the file is closed. EINVAL from systems
  * that do not know them. */
-static int fcntl_lock(int fd, int command, struct flock *lock)
+static int fcntl_lock(int fd, int command, short type, struct flock *lock)
 {
-    *lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    *lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
     int result;
     do
         result = fcntl(fd, command, lock);
@@ -445,11 +445,22 @@ static int system_lock(void *context, int fd)
     (void)context;
 #if defined(HAS_OFD_LOCKS)
     struct flock lock;
-    int status = fcntl_lock(fd, F_OFD_SETLK, &lock);
+    int status = fcntl_lock(fd, F_OFD_SETLK, F_WRLCK, &lock);
     if (status != EINVAL)
         return lock_status(status);
 #endif
     return lock_status(flock_retrying(fd, LOCK_EX | LOCK_NB));
+}
+
+static void system_unlock(void *context, int fd)
+{
+    (void)context;
+#if defined(HAS_OFD_LOCKS)
+    struct flock lock;
+    if (fcntl_lock(fd, F_OFD_SETLK, F_UNLCK, &lock) != EINVAL)
+        return;
+#endif
+    (void)flock_retrying(fd, LOCK_UN);
 }
 
 static int system_is_locked(void *context, int fd, bool *locked_out)
@@ -458,7 +469,7 @@ static int system_is_locked(void *context, int fd, bool *locked_out)
     *locked_out = false;
 #if defined(HAS_OFD_LOCKS)
     struct flock lock;
-    int found = fcntl_lock(fd, F_OFD_GETLK, &lock);
+    int found = fcntl_lock(fd, F_OFD_GETLK, F_WRLCK, &lock);
     if (found == SUTRA_OK)
         *locked_out = lock.l_type != F_UNLCK;
     if (found != EINVAL)
@@ -579,6 +590,7 @@ const struct sutra_io sutra_io_posix = {
     .list = system_list,
     .map = system_map,
     .lock = system_lock,
+    .unlock = system_unlock,
     .is_locked = system_is_locked,
     .free_bytes = system_free_bytes,
     .now_ns = system_now_ns,

@@ -70,6 +70,9 @@ struct sutra_io {
      * EAGAIN if another descriptor has it, of whichever process. ENOTSUP where the file system has
      * no locks. */
     int (*lock)(void *context, int fd);
+    /* Let go of it before the descriptor is closed: a child that was forked meanwhile has a copy of
+     * the descriptor, and may not have closed it yet. NULL: closing is enough. */
+    void (*unlock)(void *context, int fd);
     /* Does another descriptor hold the lock? Not to be asked of one that has locked it itself: old
      * kernels can only tell by trying. */
     int (*is_locked)(void *context, int fd, bool *locked_out);

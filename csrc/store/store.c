@@ -299,6 +299,10 @@ static void close_files(struct sutra_store *store)
     if (store->state_fd >= 0)
         store->io->close(store->io->context, store->state_fd);
     store->state_fd = -1;
+    /* A child has a copy of the descriptor: it must not unlock what is the parent's, nor may the
+     * parent's lock live on in it. */
+    if (store->lock_fd >= 0 && store->io->unlock && store->pid == (long)getpid())
+        store->io->unlock(store->io->context, store->lock_fd);
     if (store->lock_fd >= 0)
         store->io->close(store->io->context, store->lock_fd);
     store->lock_fd = -1;

@@ -1,5 +1,6 @@
 """One writer, many readers, forks, pickles, and handles that are forgotten."""
 
+import ctypes
 import gc
 import os
 import pickle
@@ -222,6 +223,26 @@ def test_a_child_does_not_keep_the_lock(path):
         assert list(again) == ["a"]
     os.close(go)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@FORK
+@QUIET
+def test_a_child_that_has_not_run_yet_does_not_keep_the_lock(path):
+    """Forked past Python: nothing in the child closes what it has a copy of."""
+    libc = ctypes.CDLL(None)
+    store = sutra.open(path)
+    store.add("a")
+    child = libc.fork()
+    if not child:
+        while True:
+            libc.pause()
+    try:
+        store.close()
+        with sutra.open(path) as again:
+            assert list(again) == ["a"]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 @FORK
