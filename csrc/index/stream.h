@@ -18,6 +18,7 @@
 #define SUTRA_INDEX_STREAM_H
 
 #include "index.h"
+#include "../vectors/choice.h"
 #include "../vectors/part.h"
 
 /* The death of a row that lives. A view is below it. */
@@ -54,9 +55,10 @@ int sutra_stream_link(struct sutra_index *index, size_t max_rows, unsigned threa
                       const bool *stop, size_t *linked_out);
 
 /* As sutra_index_search, among the rows visible at `view`; labels_out count x k. Sets are of
- * labels, as bitmaps; what a query is to do without is a row. While too many of what a walk finds is dead or invisible it is widened, and
- * in the end replaced by a scan, so k visible rows are found wherever there are k. rows_out (may be
- * NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a set that is a list. */
+ * labels, as bitmaps; what a query is to do without is a row. While too many of what a walk finds
+ * is dead or invisible it is widened, and in the end replaced by a scan, so k visible rows are
+ * found wherever there are k. rows_out (may be NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a
+ * set that is a list. */
 int sutra_stream_search(struct sutra_index *index, const struct sutra_search *search, uint64_t view,
                         int64_t *labels_out, int64_t *rows_out, float *distances_out,
                         struct sutra_fault *fault_out);
@@ -65,6 +67,15 @@ int sutra_stream_search(struct sutra_index *index, const struct sutra_search *se
 int sutra_stream_get(struct sutra_index *index, uint32_t row, float *vector_out);
 /* -1 beyond the end. */
 int64_t sutra_stream_label(const struct sutra_index *index, uint32_t row);
+
+/* Bytes that a row takes, in all planes and the graph. */
+size_t sutra_stream_row_bytes(const struct sutra_index *index);
+
+/* A new index with the rows chosen, under the choice's labels, all born at `birth` and alive:
+ * linked where they were linked, else pending. The writer may go on; _link does not run. Also
+ * SUTRA_E_GRAPH_*: what was loaded is damaged. */
+int sutra_stream_copy(const struct sutra_index *from, const struct sutra_row_choice *choice,
+                      uint64_t birth, unsigned threads, struct sutra_index **copy_out);
 
 /* ---- saving */
 

@@ -51,6 +51,12 @@ void sutra_quantizer_deinit(struct sutra_quantizer *quantizer)
     memset(quantizer, 0, sizeof *quantizer);
 }
 
+void sutra_quantizer_copy(const struct sutra_quantizer *from, struct sutra_quantizer *to)
+{
+    memcpy(to->rotated_mean, from->rotated_mean, from->rotated_dim * sizeof *from->rotated_mean);
+    memcpy(to->signs, from->signs, sutra_rotation_sign_bytes(from->rotated_dim));
+}
+
 size_t sutra_quantizer_scratch_bytes(const struct sutra_quantizer *quantizer)
 {
     return sutra_round_up(quantizer->rotated_dim * sizeof(float), SUTRA_CACHE_LINE) +

@@ -59,6 +59,8 @@ size_t sutra_quantizer_row_bytes(uint32_t dim);
 /* signs come from the seed; the mean is zero until fitted. */
 int sutra_quantizer_init(struct sutra_quantizer *quantizer, uint32_t dim, uint64_t seed);
 void sutra_quantizer_deinit(struct sutra_quantizer *quantizer);
+/* Fit `to`, of the same dimension and initialized, as `from` is. */
+void sutra_quantizer_copy(const struct sutra_quantizer *from, struct sutra_quantizer *to);
 
 /* Fit the mean to `count` >= 1 rows of dim floats, each multiplied by its scales entry (NULL
  * for 1). Reads at most 32,768 of them, evenly spaced, and leaves out those many times longer than

@@ -41,9 +41,11 @@ void sutra_store_applied(struct sutra_store *store, uint64_t lsn)
 {
     const struct sutra_state *state = sutra_store_state(store);
     const uint64_t live = state->concepts.live_count;
-    const bool due = sutra_store_fold_due(state->associations) ||
+    const bool compaction = sutra_store_compaction_due(store, state);
+    const bool due = compaction || sutra_store_fold_due(state->associations) ||
                      (store->io && sutra_store_log_bytes(store) >= store->checkpoint_at);
     pthread_mutex_lock(&store->commit);
+    store->compaction_due = compaction;
     store->work_due = store->work_due || due;
     store->applied_lsn = lsn;
     store->applied_live = live;

@@ -149,11 +149,8 @@ static int compact_associations(struct sutra_store *store)
     return status;
 }
 
-int sutra_store_compact(struct sutra_store *store)
+int sutra_store_compact_locked(struct sutra_store *store)
 {
-    if (store->read_only)
-        return SUTRA_E_READ_ONLY;
-    pthread_mutex_lock(&store->maintenance);
     struct compaction compaction = {0};
     int status = SUTRA_E_CLOSED;
     if (!__atomic_load_n(&store->closed, __ATOMIC_ACQUIRE)) {
@@ -172,8 +169,40 @@ int sutra_store_compact(struct sutra_store *store)
     /* The manifest before this one still names what is gone. */
     if (status == SUTRA_OK && store->io)
         status = sutra_store_forget_previous(store);
+    return status;
+}
+
+int sutra_store_compact(struct sutra_store *store)
+{
+    if (store->read_only)
+        return SUTRA_E_READ_ONLY;
+    pthread_mutex_lock(&store->maintenance);
+    const int status = sutra_store_compact_locked(store);
     pthread_mutex_unlock(&store->maintenance);
     return status;
+}
+
+/* ---- when it pays */
+
+/* Fewer dead versions are not worth rewriting the store for, whatever their share. */
+#define DEAD_MIN 4096u
+/* Of what is alive, so large a part may be dead: a twelfth. */
+#define DEAD_SHARE 12u
+
+bool sutra_store_compaction_due(const struct sutra_store *store, const struct sutra_state *state)
+{
+    const struct sutra_concepts *concepts = &state->concepts;
+    const uint64_t slots = concepts->slot_count, dead_slots = slots - concepts->live_count;
+    const uint64_t rows = state->index ? sutra_stream_rows(state->index) : 0;
+    const uint64_t dead_rows = state->index ? sutra_stream_dead(state->index) : 0;
+    const uint64_t row_bytes = state->index ? sutra_stream_row_bytes(state->index) : 0;
+    if (store->options.no_compaction || dead_slots < DEAD_MIN || dead_slots < store->compact_from)
+        return false;
+    /* Contents of the dead are taken to be as long as those of the others. */
+    const uint64_t slot_bytes =
+        sizeof(struct sutra_record) + 2 * sizeof(uint64_t) + concepts->heap.used / slots;
+    const uint64_t dead = dead_rows * row_bytes + dead_slots * slot_bytes;
+    return dead >= (rows * row_bytes + slots * slot_bytes - dead) / DEAD_SHARE;
 }
 
 /* ---- following: how a read-only handle sees what a writer has done since */

@@ -22,6 +22,7 @@ struct copy {
     size_t concepts;
     uint32_t dim;
     float *vectors;
+    struct sutra_row_choice rows; /* of the vectors that come along; none chosen: one by one */
     uint16_t *kinds;
     uint32_t kind_count;
     size_t *lost; /* NULL: nothing may be */
@@ -34,7 +35,8 @@ static int reserve_concept(struct copy *copy, const struct sutra_concept *concep
                                       concept->metadata_bytes + sizeof(uint32_t));
 }
 
-static int copy_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32_t *row_out)
+/* By its value, appended: it will be linked anew. */
+static int append_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32_t *row_out)
 {
     struct sutra_index *index = copy->fresh->index;
     int status = sutra_store_vector(copy->view, slot, copy->vectors);
@@ -50,6 +52,24 @@ static int copy_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32
     const int64_t label = number;
     sutra_stream_append(index, copy->vectors, copy->dim, 1, &label, copy->view->lsn, row_out);
     return SUTRA_OK;
+}
+
+/* Its row is known already; the index follows when all rows have their labels. */
+static int choose_vector(struct copy *copy, uint32_t row, uint32_t number, uint32_t *row_out)
+{
+    const size_t at = sutra_row_choice_place(&copy->rows, row);
+    if (at == SIZE_MAX)
+        return SUTRA_E_CORRUPT;
+    copy->rows.labels[at] = number;
+    *row_out = (uint32_t)at;
+    return SUTRA_OK;
+}
+
+static int copy_vector(struct copy *copy, uint32_t slot, uint32_t row, uint32_t number,
+                       uint32_t *row_out)
+{
+    return copy->rows.count ? choose_vector(copy, row, number, row_out)
+                            : append_vector(copy, slot, number, row_out);
 }
 
 #define RECORD_FLAGS                                                                               \
@@ -105,7 +125,8 @@ static int copy_concept(struct copy *copy, uint32_t old, uint32_t slot)
     struct sutra_record record = concept.record;
     record.reference_count = 0; /* counted as the edges come */
     if (record.vector_row != SUTRA_NO_ROW)
-        status = copy_vector(copy, slot, (uint32_t)concepts->concept_count, &record.vector_row);
+        status = copy_vector(copy, slot, record.vector_row, (uint32_t)concepts->concept_count,
+                             &record.vector_row);
     if (status != SUTRA_OK)
         return status;
     const uint32_t number = sutra_concepts_enter(concepts, id, text, text_bytes);
@@ -133,6 +154,40 @@ static int copy_concepts(struct copy *copy)
         }
     } while (status == SUTRA_OK && count);
     return status;
+}
+
+/* ---- vectors with their places in the graph */
+
+/* The rows that the view's concepts have. */
+static int choose_rows(struct copy *copy)
+{
+    uint32_t slots[CHUNK], concepts[CHUNK];
+    size_t next = 0, count;
+    int status = sutra_row_choice_init(&copy->rows, sutra_stream_rows(copy->view->index));
+    do {
+        if (status == SUTRA_OK)
+            status = sutra_store_scan(copy->view, &next, CHUNK, slots, concepts, &count);
+        for (size_t j = 0; status == SUTRA_OK && j < count; j++) {
+            const uint32_t row =
+                sutra_concepts_record(&copy->view->state->concepts, slots[j])->vector_row;
+            if (row != SUTRA_NO_ROW && !sutra_row_choice_add(&copy->rows, row))
+                status = SUTRA_E_CORRUPT;
+        }
+    } while (status == SUTRA_OK && count);
+    return status == SUTRA_OK ? sutra_row_choice_finish(&copy->rows) : status;
+}
+
+static int take_index(struct copy *copy)
+{
+    const unsigned threads = copy->store->options.threads ? copy->store->options.threads : 1;
+    struct sutra_index *index;
+    const int status =
+        sutra_stream_copy(copy->view->index, &copy->rows, copy->view->lsn, threads, &index);
+    if (status != SUTRA_OK)
+        return status;
+    sutra_index_free(copy->fresh->index);
+    copy->fresh->index = index;
+    return SUTRA_OK;
 }
 
 static int copy_kinds(struct copy *copy)
@@ -214,10 +269,14 @@ int sutra_state_copy(struct sutra_store *store, const struct sutra_store_view *v
     copy.vectors = malloc((copy.dim + 1) * sizeof *copy.vectors);
     copy.kinds = malloc(SUTRA_NO_KIND * sizeof *copy.kinds);
     int status = copy.numbers && copy.vectors && copy.kinds ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+    if (status == SUTRA_OK && view->index && !lost_out)
+        status = choose_rows(&copy);
     if (status == SUTRA_OK) {
         memset(copy.numbers, 0xff, copy.concepts * sizeof *copy.numbers);
         status = copy_concepts(&copy);
     }
+    if (status == SUTRA_OK && copy.rows.count)
+        status = take_index(&copy);
     if (status == SUTRA_OK)
         status = copy_edges(&copy);
     if (status == SUTRA_OK) {
@@ -225,6 +284,7 @@ int sutra_state_copy(struct sutra_store *store, const struct sutra_store_view *v
             fresh->concepts.next_number = view->state->concepts.next_number;
         sutra_concepts_publish(&fresh->concepts);
     }
+    sutra_row_choice_deinit(&copy.rows);
     free(copy.numbers);
     free(copy.vectors);
     free(copy.kinds);

@@ -1,4 +1,4 @@
-/* Background work: linking, folding, checkpoints, syncs by interval.
+/* Background work: linking, folding, compaction, checkpoints, syncs by interval.
  *
  * One thread sleeps until there is something to do and until when it may wait with it; with nothing
  * to do it sleeps without an alarm. How long it lets rows gather follows the load: a drain that
@@ -85,11 +85,37 @@ int sutra_store_fold(struct sutra_store *store)
     return status;
 }
 
+static bool compaction_due(struct sutra_store *store)
+{
+    pthread_mutex_lock(&store->commit);
+    const bool due = store->compaction_due;
+    pthread_mutex_unlock(&store->commit);
+    return due;
+}
+
+/* What could not be done, for want of space or memory, is tried again when there is much more of
+ * it. */
+static int compact(struct sutra_store *store)
+{
+    const int status = sutra_store_compact_locked(store);
+    pthread_mutex_lock(&store->writer);
+    const struct sutra_concepts *concepts = &sutra_store_state(store)->concepts;
+    const uint64_t dead = concepts->slot_count - concepts->live_count;
+    store->compact_from = status == SUTRA_OK ? 0 : dead + dead / 2;
+    pthread_mutex_lock(&store->commit);
+    store->compaction_due = false;
+    pthread_mutex_unlock(&store->commit);
+    pthread_mutex_unlock(&store->writer);
+    return status;
+}
+
 static int reconcile(struct sutra_store *store, size_t *linked_out)
 {
     int status = sutra_store_link_step(store, LINK_STEP, linked_out);
     if (status == SUTRA_OK && sutra_store_fold_due(sutra_store_state(store)->associations))
         status = sutra_store_fold(store);
+    if (status == SUTRA_OK && compaction_due(store))
+        status = compact(store);
     if (sutra_store_checkpoint_due(store)) {
         const int written = sutra_store_checkpoint_locked(store, false, false);
         status = status == SUTRA_OK ? written : status;
@@ -100,7 +126,7 @@ static int reconcile(struct sutra_store *store, size_t *linked_out)
 static bool busy(struct sutra_store *store)
 {
     return sutra_store_pending(store) ||
-           sutra_store_fold_due(sutra_store_state(store)->associations) ||
+           sutra_store_fold_due(sutra_store_state(store)->associations) || compaction_due(store) ||
            sutra_store_checkpoint_due(store);
 }
 

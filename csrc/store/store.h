@@ -49,6 +49,7 @@ struct sutra_store_options {
     uint32_t sync_interval_ms;      /* 0: 100 */
     uint64_t log_bytes;             /* checkpoint when the log has grown by this; 0: 64 MiB */
     bool no_thread;                 /* no background thread: the caller calls _reconcile */
+    bool no_compaction;             /* but when _compact is called */
     const char *holder;             /* what to tell others who has the lock; NULL: nothing */
 };
 

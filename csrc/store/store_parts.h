@@ -151,9 +151,11 @@ struct sutra_store {
     /* a read-only handle: where it is in the log */
     struct sutra_log_end follow;
 
-    int link_status; /* of the last attempt to link; the commit lock guards it */
-    bool work_due;   /* a checkpoint or fold may be; the commit lock guards it */
-    long pid;        /* of the process that opened it */
+    int link_status;       /* of the last attempt to link; the commit lock guards it */
+    bool work_due;         /* a checkpoint or fold may be; the commit lock guards it */
+    bool compaction_due;   /* the same */
+    uint64_t compact_from; /* dead versions from which it is tried again; the writer's */
+    long pid;              /* of the process that opened it */
     pthread_t thread;
     bool thread_started;
     bool stop; /* atomic */
@@ -284,6 +286,13 @@ bool sutra_store_fold_due(const struct sutra_associations *associations);
 int sutra_store_fold(struct sutra_store *store);
 /* Age of the oldest pending row. The commit lock is held. */
 int64_t sutra_store_lag_ms(const struct sutra_store *store);
+
+/* ---- compact.c */
+
+/* The maintenance lock is held. */
+int sutra_store_compact_locked(struct sutra_store *store);
+/* Is so much dead that rewriting the store pays? The writer's lock is held. */
+bool sutra_store_compaction_due(const struct sutra_store *store, const struct sutra_state *state);
 
 /* ---- copy.c */
 

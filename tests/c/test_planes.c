@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/platform.h"
+#include "vectors/choice.h"
 #include "vectors/planes.h"
 
 #define MIB ((size_t)1 << 20)
@@ -249,6 +250,77 @@ static void planes_live_under_an_address_space_limit(void)
     CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
-CHECK_MAIN(CASE(planes_grow_in_place), CASE(planes_drop_and_revive),
+/* ---- choosing rows */
+
+/* Rows 0 and the last, runs across words, single ones; more than one thread's piece. */
+static bool is_wanted(size_t row, size_t rows)
+{
+    return row == 0 || row + 1 == rows || row % 7 == 3 || (row / 100) % 3 == 1;
+}
+
+static void chosen_rows_lie_close_together(void)
+{
+    const size_t rows = 40000, row_bytes = 24;
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        struct sutra_plane from = {0}, to = {0};
+        struct sutra_row_choice choice;
+        REQUIRE(sutra_plane_reserve(&from, row_bytes, rows, SUTRA_HUGE_NEVER) == SUTRA_OK);
+        REQUIRE(sutra_plane_reserve(&to, row_bytes, rows, SUTRA_HUGE_NEVER) == SUTRA_OK);
+        REQUIRE(sutra_arena_commit(&from.arena, rows * row_bytes) == SUTRA_OK);
+        REQUIRE(sutra_arena_commit(&to.arena, rows * row_bytes) == SUTRA_OK);
+        for (size_t byte = 0; byte < rows * row_bytes; byte++)
+            from.base[byte] = mark_of(0, byte / row_bytes, byte % row_bytes);
+        REQUIRE(sutra_row_choice_init(&choice, rows) == SUTRA_OK);
+        size_t wanted = 0;
+        for (size_t row = rows; row-- > 0;) { /* in any order */
+            if (is_wanted(row, rows)) {
+                CHECK(sutra_row_choice_add(&choice, row));
+                wanted++;
+            }
+        }
+        CHECK(!sutra_row_choice_add(&choice, 0));
+        CHECK(!sutra_row_choice_add(&choice, rows));
+        CHECK_EQ(choice.count, wanted);
+        REQUIRE(sutra_row_choice_finish(&choice) == SUTRA_OK);
+        const size_t end = rows - 50;
+        sutra_row_choice_copy(&choice, &from, end, threads, &to);
+        uint32_t *map = malloc(rows * sizeof *map);
+        REQUIRE(map != NULL);
+        sutra_row_choice_map(&choice, rows, 0xffffffffu, map);
+        size_t place = 0, wrong = 0;
+        for (size_t row = 0; row < rows; row++) {
+            wrong += sutra_row_choice_below(&choice, row) != place;
+            wrong +=
+                sutra_row_choice_place(&choice, row) != (is_wanted(row, rows) ? place : SIZE_MAX);
+            wrong += map[row] != (is_wanted(row, rows) ? (uint32_t)place : 0xffffffffu);
+            if (!is_wanted(row, rows))
+                continue;
+            for (size_t j = 0; j < row_bytes; j++)
+                wrong += to.base[place * row_bytes + j] != (row < end ? mark_of(0, row, j) : 0);
+            CHECK_EQ(choice.labels[place], -1);
+            place++;
+        }
+        CHECK_EQ(wrong, 0);
+        CHECK_EQ(sutra_row_choice_place(&choice, rows), SIZE_MAX);
+        free(map);
+        sutra_row_choice_deinit(&choice);
+        sutra_plane_release(&from);
+        sutra_plane_release(&to);
+    }
+}
+
+static void nothing_may_be_chosen(void)
+{
+    struct sutra_row_choice choice;
+    REQUIRE(sutra_row_choice_init(&choice, 0) == SUTRA_OK);
+    CHECK(!sutra_row_choice_add(&choice, 0));
+    REQUIRE(sutra_row_choice_finish(&choice) == SUTRA_OK);
+    CHECK_EQ(sutra_row_choice_below(&choice, 0), 0);
+    CHECK_EQ(sutra_row_choice_place(&choice, 0), SIZE_MAX);
+    sutra_row_choice_deinit(&choice);
+}
+
+CHECK_MAIN(CASE(chosen_rows_lie_close_together), CASE(nothing_may_be_chosen),
+           CASE(planes_grow_in_place), CASE(planes_drop_and_revive),
            CASE(impossible_sizes_are_refused), CASE(mapped_planes_copy_on_write),
            CASE(planes_live_under_an_address_space_limit))

@@ -421,6 +421,76 @@ static void compaction(void)
     place_deinit(&place);
 }
 
+static int delete_numbers(struct place *place, int64_t first, int64_t end)
+{
+    int64_t ids[CALL_IDS];
+    int status = SUTRA_OK;
+    while (first < end && status == SUTRA_OK) {
+        size_t count = 0;
+        for (; first < end && count < CALL_IDS; first++)
+            ids[count++] = first;
+        status = write_op(place, ids_op(SUTRA_OP_DELETE, ids, count));
+    }
+    return status;
+}
+
+static size_t missed_by_search(struct place *place, size_t count)
+{
+    size_t missed = 0;
+    for (size_t which = 0; which < count; which += 97)
+        missed += !search_finds(place->store, which, false);
+    return missed;
+}
+
+/* Background work does one when enough is dead. What was linked stays so, whoever lives: nothing
+ * is pending after it. */
+static void compaction_by_itself(void)
+{
+    struct place place;
+    struct sutra_store_stats stats;
+    struct shown before, after;
+    bool busy = true;
+    const int64_t count = 9000, dead = 4500;
+    REQUIRE(place_init(&place, false, SUTRA_SYNC_OFF));
+    place.options.log_bytes = 1 << 24;
+    REQUIRE(place_reopen(&place) == SUTRA_OK);
+    CHECK_EQ(put_vectors(&place, 0, (size_t)count), SUTRA_OK);
+    while (busy)
+        CHECK_EQ(sutra_store_reconcile(place.store, &busy), SUTRA_OK);
+    CHECK_EQ(delete_numbers(&place, 2000, 2000 + dead / 2), SUTRA_OK);
+    CHECK_EQ(sutra_store_reconcile(place.store, &busy), SUTRA_OK);
+    CHECK_EQ(sutra_store_stats(place.store, &stats), SUTRA_OK);
+    CHECK(!busy && stats.dead_slots == (uint64_t)dead / 2); /* not worth it yet */
+    CHECK_EQ(delete_numbers(&place, 2000 + dead / 2, 2000 + dead), SUTRA_OK);
+    CHECK_EQ(store_shows(place.store, &before), SUTRA_OK);
+    CHECK_EQ(sutra_store_reconcile(place.store, &busy), SUTRA_OK);
+    CHECK(!busy);
+    CHECK_EQ(sutra_store_stats(place.store, &stats), SUTRA_OK);
+    CHECK(stats.dead_slots == 0 && stats.dead_vectors == 0 && stats.pending == 0 && stats.linked);
+    CHECK_EQ(stats.vectors, (uint64_t)(count - dead));
+    CHECK_EQ(store_shows(place.store, &after), SUTRA_OK);
+    CHECK(after.digest == before.digest);
+    CHECK(missed_by_search(&place, (size_t)(count - dead)) < 3);
+    CHECK_EQ(sutra_store_verify(place.store, true, NULL, &place.fault), SUTRA_OK);
+    /* The graph is one to go on with, and to save. */
+    CHECK_EQ(put_vectors(&place, count, 500), SUTRA_OK);
+    CHECK_EQ(sutra_store_settle(place.store), SUTRA_OK);
+    CHECK_EQ(sutra_store_verify(place.store, true, NULL, &place.fault), SUTRA_OK);
+    CHECK_EQ(place_reopen(&place), SUTRA_OK);
+    CHECK_EQ(sutra_store_verify(place.store, true, NULL, &place.fault), SUTRA_OK);
+    CHECK(missed_by_search(&place, (size_t)(count - dead) + 500) < 3);
+    /* Unless it is told not to. */
+    CHECK_EQ(place_close(&place), SUTRA_OK);
+    place.options.no_compaction = true;
+    REQUIRE(place_open(&place, SUTRA_STORE_APPEND) == SUTRA_OK);
+    CHECK_EQ(delete_numbers(&place, 0, 2000), SUTRA_OK);
+    CHECK_EQ(delete_numbers(&place, 2000 + dead, count), SUTRA_OK);
+    CHECK_EQ(sutra_store_reconcile(place.store, &busy), SUTRA_OK);
+    CHECK_EQ(sutra_store_stats(place.store, &stats), SUTRA_OK);
+    CHECK(stats.dead_slots >= (uint64_t)(count - dead) && stats.concepts == 500);
+    place_deinit(&place);
+}
+
 /* ---- room */
 
 static void limited_room(void)
@@ -480,4 +550,5 @@ static void statistics(void)
 CHECK_MAIN(CASE(modes), CASE(reading_writes_nothing), CASE(foreign_directories),
            CASE(missing_identity), CASE(in_memory), CASE(stored_options), CASE(bad_options),
            CASE(one_writer), CASE(abandoned_in_child), CASE(closed), CASE(abandoned),
-           CASE(checkpoints), CASE(linking), CASE(compaction), CASE(limited_room), CASE(statistics))
+           CASE(checkpoints), CASE(linking), CASE(compaction), CASE(compaction_by_itself),
+           CASE(limited_room), CASE(statistics))
