@@ -28,7 +28,7 @@ int sutra_stream_new(const struct sutra_kernels *kernels, const struct sutra_ind
 
 /* Room for `count` more rows: after it, _append of that many cannot fail. */
 int sutra_stream_reserve(struct sutra_index *index, size_t count);
-/* Vectors must be sound (sutra_index_check_vectors via sutra_stream_check). All rows are born at
+/* Vectors must be sound (sutra_front_check_vectors via sutra_stream_check). All rows are born at
  * `birth`. A search whose view is lower does not see them. */
 void sutra_stream_append(struct sutra_index *index, const float *vectors, size_t stride,
                          size_t count, const int64_t *labels, uint64_t birth,
@@ -54,9 +54,10 @@ int sutra_stream_link(struct sutra_index *index, size_t max_rows, unsigned threa
                       const bool *stop, size_t *linked_out);
 
 /* As sutra_index_search, among the rows visible at `view`; labels_out count x k. Sets are of
- * labels, as bitmaps; what a query is to do without is a row. While too many of what a walk finds is dead or invisible it is widened, and
- * in the end replaced by a scan, so k visible rows are found wherever there are k. rows_out (may be
- * NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a set that is a list. */
+ * labels, as bitmaps; what a query is to do without is a row. While too many of what a walk finds
+ * is dead or invisible it is widened, and in the end replaced by a scan, so k visible rows are
+ * found wherever there are k. rows_out (may be NULL): row numbers, -1 padded. SUTRA_E_ARGUMENT: a
+ * set that is a list. */
 int sutra_stream_search(struct sutra_index *index, const struct sutra_search *search, uint64_t view,
                         int64_t *labels_out, int64_t *rows_out, float *distances_out,
                         struct sutra_fault *fault_out);
