@@ -8,10 +8,9 @@
  *
  * Ownership: made by _new or _load, freed by sutra_index_free; of index.h only that and _stats go
  * with it. Threading: _reserve, _append and _end_row are one thread's at a time (the writer's);
- * _link is one thread's at a time, and may run beside the writer; searches and reads run beside
- * both, and take a read lock that _link takes alone for moments only (to publish a step, or to swap
- * in new codes). Errors: as index.h; a failed _link leaves all rows as they were, pending or
- * linked.
+ * _link is one thread's at a time, and may run beside the writer, whom it stops for moments only;
+ * searches and reads run beside both, take no lock and wait for nobody (front.h says how). Errors:
+ * as index.h; a failed _link leaves all rows as they were, pending or linked.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_INDEX_STREAM_H
