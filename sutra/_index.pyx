@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The index of the C core as a Python class: convert, check, release the GIL, map errors.
 
-`sutra.Index` (index.py) derives from `IndexCore` and adds what is policy. Calls in flight are
-counted by the core's lock: `close` waits for them. Only one guard is Python's business: a
-progress callback that calls back into its own index would wait for itself, and is told so.
+`sutra.Index` (index.py) derives from `IndexCore` and adds what is policy. The core knows which calls
+are in flight: `close` waits for them. Only one guard is Python's business: a progress callback may
+read its own index, but what waits for the end of the add would wait for itself, and is told so.
 """
 
 import os
@@ -110,7 +110,6 @@ cdef class IndexCore:
     cdef readonly str metric
     cdef readonly object path
     cdef unsigned cores
-    cdef int adders  # threads inside add or waiting to be
     cdef long process  # that made the index
 
     def __cinit__(self, *args, **kwargs):
@@ -176,7 +175,12 @@ cdef class IndexCore:
                 "the index was opened before a fork: its locks and threads stayed with the parent; "
                 "open the file again in the child"
             )
-        if self.adders and id(self) in getattr(LOCAL, "adding", ()):
+        return 0
+
+    cdef int _enter_alone(self) except -1:
+        """For what waits until an add is done."""
+        self._enter()
+        if id(self) in getattr(LOCAL, "adding", ()):
             raise SutraError("the index is being changed by the call that reports this progress")
         return 0
 
@@ -196,19 +200,17 @@ cdef class IndexCore:
         cdef _Progress progress = _Progress()
         cdef void *context = <void *> progress
         cdef int status
-        self._enter()
+        self._enter_alone()
         progress.callback = callback
         if ids is not None:
             given = <const int64_t *> cnp.PyArray_DATA(<cnp.ndarray> ids)
         adding = LOCAL.__dict__.setdefault("adding", set())
         adding.add(id(self))
-        self.adders += 1
         try:
             with nogil:
                 status = sutra_index_add(self.index, data, stride, count, given, out_data, workers,
                                          _report, context, &fault)
         finally:
-            self.adders -= 1
             adding.discard(id(self))
         if status == SUTRA_E_CANCELLED and progress.error is not None:
             raise progress.error
@@ -272,7 +274,8 @@ cdef class IndexCore:
         -----
         A walk takes microseconds per unit of `ef`, growing with the logarithm of the number of
         vectors; an exact search reads all of them. The GIL is released. Any number of searches
-        run side by side, and see all of an `add` or nothing of it.
+        run side by side, and beside an `add`, of which they see all or, while it is on its way,
+        nothing.
 
         With a filter, what costs least is done, see `explain`: few ids that pass are compared one
         by one (by their codes, the best of them again by their vectors), many are found by a walk
@@ -429,7 +432,7 @@ cdef class IndexCore:
         cdef const char *text = name
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef int status
-        self._enter()
+        self._enter_alone()
         with nogil:
             status = sutra_index_save(self.index, text)
         check_fault(status, &fault, path)
@@ -439,14 +442,14 @@ cdef class IndexCore:
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef int status
         self._enter()
-        with nogil:  # an add that reports its progress holds what this waits for
+        with nogil:
             status = sutra_index_set_tuned_ef(self.index, value)
         check_fault(status, &fault)
 
     def _verify(self, bint deep):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef int status
-        self._enter()
+        self._enter_alone()
         with nogil:
             status = sutra_index_verify(self.index, deep, &fault)
         check_fault(status, &fault, self.path)
@@ -459,6 +462,6 @@ cdef class IndexCore:
         """
         if self.index == NULL:
             return
-        self._enter()
+        self._enter_alone()
         with nogil:
             sutra_index_close(self.index)

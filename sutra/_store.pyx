@@ -267,25 +267,31 @@ cdef class StoreCore:
 
     # ---- lifetime
 
+    cdef bint close_once(self) except *:
+        """Of all who close, in this process, one is told to."""
+        cdef bint first
+        with cython.critical_section(self):
+            first = not self.closed and getpid() == self.process
+            if first:
+                self.closed = True
+        if first:
+            OPEN.discard(self)
+        return first
+
     def close(self):
         """Checkpoint and close; what the checkpoint met is raised, the store is closed anyway."""
         cdef int status
-        if self.closed or getpid() != self.process:
+        if not self.close_once():
             return
-        self.closed = True
-        OPEN.discard(self)
         with nogil:
             status = sutra_store_close(self.store)
         check(status, self.path)
 
     def abandon(self):
         """Close without another write, as a killed process would."""
-        if self.closed or getpid() != self.process:
-            return
-        self.closed = True
-        OPEN.discard(self)
-        with nogil:
-            sutra_store_abandon(self.store)
+        if self.close_once():
+            with nogil:
+                sutra_store_abandon(self.store)
 
     def abandon_in_child(self):
         """In a forked child: give up the inherited descriptors, and with them the lock."""

@@ -79,8 +79,9 @@ class Index(IndexCore, Tunable):
     that are not 0, 1, 2, ..., and ``4 * d`` bytes of originals, which stay on disk in an index
     opened from a file until they are read.
 
-    Thread safety: every method may be called from any thread. Searches run side by side with the
-    GIL released; `add` runs alone. `close` waits for calls in flight.
+    Thread safety: every method may be called from any thread. Searches and reads run side by side
+    with the GIL released, and beside an `add`: they wait for nobody. `add`, `save` and `verify`
+    run one at a time. `close` waits for calls in flight.
 
     References
     ----------
@@ -199,8 +200,10 @@ class Index(IndexCore, Tunable):
 
         Notes
         -----
-        All or nothing: after an error the index is as it was, to the byte. One call with many
-        vectors is far faster than many calls.
+        All or nothing: after an error the index is as it was, to the byte. Searches go on
+        meanwhile, in what was there before; the new vectors are found once all are in. A progress
+        callback may search and read, too; `add`, `save`, `verify` and `close` raise SutraError in
+        it. One call with many vectors is far faster than many calls.
         """
         rows = as_rows(vectors, self.dim, "vectors")
         numbers = None if ids is None else as_ids(ids, len(rows))
@@ -434,8 +437,6 @@ class Index(IndexCore, Tunable):
             count = f"{len(self):,} vectors"
         except ClosedError:
             count = "closed"
-        except SutraError:  # in a progress callback
-            count = "being changed"
         return f"<sutra.Index {count}, dim {self.dim}, {self.metric}>"
 
 

@@ -530,8 +530,8 @@ static int prepare(struct build *build, struct sutra_journal *journal, size_t ro
     return status;
 }
 
-int sutra_graph_extend(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
-                       unsigned threads, sutra_progress_fn progress, void *progress_context)
+int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
+                    unsigned threads, sutra_progress_fn progress, void *progress_context)
 {
     if (added == 0)
         return SUTRA_OK;
@@ -574,14 +574,5 @@ int sutra_graph_extend(struct sutra_graph *graph, const struct sutra_space *spac
     free(order);
     if (added > 1024)
         sutra_graph_release_workers(graph);
-    return status;
-}
-
-int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
-                    unsigned threads, sutra_progress_fn progress, void *progress_context)
-{
-    const int status = sutra_graph_extend(graph, space, added, threads, progress, progress_context);
-    if (status == SUTRA_OK)
-        sutra_graph_publish(graph);
     return status;
 }

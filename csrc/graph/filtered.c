@@ -140,12 +140,12 @@ bool sutra_graph_search_filtered(const struct sutra_graph *graph, const struct s
                                  struct sutra_scratch *scratch)
 {
     scratch->pool_count = 0;
-    if (graph->published.count == 0)
+    if (graph->count == 0)
         return true;
-    const uint64_t entry = graph->published.entry;
+    const uint64_t entry = graph->entry;
     uint32_t start = (uint32_t)entry;
-    scratch->node_limit = graph->published.count;
-    scratch->upper_limit = graph->published.upper_count;
+    scratch->node_limit = graph->count;
+    scratch->upper_limit = graph->upper_count;
     if (entry >> 32)
         start = sutra_graph_upper_node(graph, descend(graph, space, query, entry, 0, scratch));
     const uint8_t epoch = sutra_scratch_new_walk(scratch, scratch->node_limit);

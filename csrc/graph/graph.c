@@ -1,17 +1,10 @@
-/* Life of a graph, and what of it walks may see; see graph.h.
+/* Life of a graph; see graph.h.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph.h"
-
-void sutra_graph_publish(struct sutra_graph *graph)
-{
-    graph->published.upper_count = graph->upper_count;
-    graph->published.entry = graph->entry;
-    __atomic_store_n(&graph->published.count, graph->count, __ATOMIC_RELEASE);
-}
 
 void sutra_graph_release_workers(struct sutra_graph *graph)
 {

@@ -16,11 +16,11 @@
  * drawn above level 0 are also upper nodes, numbered in the order they came; their lists, one
  * a level, name upper nodes.
  *
- * Ownership: _init/_deinit. Threading: one writer; any number of walks beside it, each with
- * its own scratch (node.h says why a torn list is harmless). Walks keep to what was published and
- * enter no node above it, so _extend may run beside them; _publish, and _add which ends with it,
- * may not. Errors: SUTRA_E_NO_MEMORY, SUTRA_E_CAPACITY; a failed or cancelled add leaves the graph
- * as it was.
+ * Ownership: _init/_deinit. Threading: one writer; any number of walks beside it, each with its own
+ * scratch and on a shallow copy of the struct, which the writer made between two calls, or in a
+ * progress callback. A walk enters no node beyond the counts of its copy; the lists it reads change
+ * by atomic words (node.h says why a torn list is harmless). Errors: SUTRA_E_NO_MEMORY,
+ * SUTRA_E_CAPACITY; a failed or cancelled add leaves the graph as it was.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_GRAPH_GRAPH_H
@@ -58,17 +58,11 @@ struct sutra_graph {
      * come together; for the same reason batches are small. Set before the first add. */
     bool peers;
 
-    /* The writer's; walks have their own copy of what they need. */
     size_t count; /* nodes linked */
     size_t upper_count;
     size_t list_count; /* upper lists */
     /* top level << 32 | entry: an upper node, or a base node while the top level is 0 */
     uint64_t entry;
-    struct sutra_graph_front {
-        size_t count; /* atomic: may be asked for at any time */
-        size_t upper_count;
-        uint64_t entry;
-    } published;
 
     struct sutra_planes links;       /* plane 0: base lists */
     struct sutra_planes upper;       /* SUTRA_UPPER_* */
@@ -97,27 +91,21 @@ void sutra_graph_deinit(struct sutra_graph *graph);
 /* Give back what is kept between small adds. */
 void sutra_graph_release_workers(struct sutra_graph *graph);
 
-/* Link rows count .. count+added-1 of the space, which must already hold them, and publish. */
+/* Link rows count .. count+added-1 of the space, which must already hold them. */
 int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
                     unsigned threads, sutra_progress_fn progress, void *progress_context);
-/* The same without publishing. */
-int sutra_graph_extend(struct sutra_graph *graph, const struct sutra_space *space, size_t added,
-                       unsigned threads, sutra_progress_fn progress, void *progress_context);
-/* Show walks all that is linked. Whoever fills in a graph by hand, from a file say, calls it too.
- */
-void sutra_graph_publish(struct sutra_graph *graph);
 
 /* Rows that an add links at once when `linked` are there: they do not see one another. */
 size_t sutra_graph_batch_rows(size_t linked);
 
 /* Walk with width ef >= 1; afterwards scratch->pool[0 .. pool_count-1] holds the nodes found,
- * nearest first. The scratch must have room for ef and for the nodes published. */
+ * nearest first. The scratch must have room for ef and for all nodes. */
 void sutra_graph_search(const struct sutra_graph *graph, const struct sutra_space *space,
                         const void *query, size_t ef, struct sutra_scratch *scratch);
 
-/* The same over nodes that pass the filter alone. seeds: some of them, to begin with; each is
- * published. False: given up, because keys and SUTRA_HOP_COST times the lists read came to
- * cost_max; the pool holds what was found until then. */
+/* The same over nodes that pass the filter alone. seeds: some of them, to begin with. False: given
+ * up, because keys and SUTRA_HOP_COST times the lists read came to cost_max; the pool holds what
+ * was found until then. */
 #define SUTRA_HOP_COST 3u /* what a list costs, in keys */
 bool sutra_graph_search_filtered(const struct sutra_graph *graph, const struct sutra_space *space,
                                  const void *query, size_t ef, const struct sutra_filter *filter,

@@ -14,10 +14,10 @@
 
 /* ---- encoding */
 
-size_t sutra_encoding_scratch_bytes(const struct sutra_index *index)
+size_t sutra_encoding_scratch_bytes(const struct sutra_front *front)
 {
-    return sutra_quantizer_scratch_bytes(&index->quantizer) +
-           sutra_round_up(index->options.dim * sizeof(float), 64);
+    return sutra_quantizer_scratch_bytes(&front->quantizer) +
+           sutra_round_up(front->options.dim * sizeof(float), 64);
 }
 
 static void *plane_row(const struct sutra_plane *plane, size_t row)
@@ -25,11 +25,11 @@ static void *plane_row(const struct sutra_plane *plane, size_t row)
     return plane->base ? plane->base + row * plane->row_bytes : NULL;
 }
 
-static void decode_row(const struct sutra_index *index, size_t row, void *scratch,
+static void decode_row(const struct sutra_front *front, size_t row, void *scratch,
                        float *vector_out)
 {
-    const struct sutra_plane *planes = index->planes.plane;
-    sutra_quantizer_decode(&index->quantizer, index->kernels,
+    const struct sutra_plane *planes = front->planes.plane;
+    sutra_quantizer_decode(&front->quantizer, front->kernels,
                            plane_row(&planes[SUTRA_PLANE_HIGH], row),
                            plane_row(&planes[SUTRA_PLANE_LOW], row),
                            plane_row(&planes[SUTRA_PLANE_CORRECTION], row), scratch, vector_out);
@@ -38,7 +38,7 @@ static void decode_row(const struct sutra_index *index, size_t row, void *scratc
 void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, size_t begin,
                          size_t end)
 {
-    const struct sutra_index *index = encoding->index;
+    const struct sutra_front *front = encoding->front;
     const struct sutra_plane *planes = encoding->planes;
     float *decoded =
         (float *)scratch + sutra_quantizer_scratch_bytes(encoding->quantizer) / sizeof(float);
@@ -49,18 +49,18 @@ void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, s
         float scale = 1.0f;
         if (encoding->vectors) {
             vector = encoding->vectors + j * encoding->stride;
-            scale = sutra_index_scale(index, vector);
-        } else if (sutra_index_is_zero_row(index, row)) {
+            scale = sutra_front_scale(front, vector);
+        } else if (sutra_front_is_zero_row(front, row)) {
             scale = 0.0f;
         } else {
-            decode_row(index, row, scratch, decoded);
+            decode_row(front, row, scratch, decoded);
         }
         if (scale == 0.0f)
-            vector = memset(decoded, 0, index->options.dim * sizeof *decoded);
-        sutra_quantizer_encode(encoding->quantizer, index->kernels, vector, scale, scratch,
+            vector = memset(decoded, 0, front->options.dim * sizeof *decoded);
+        sutra_quantizer_encode(encoding->quantizer, front->kernels, vector, scale, scratch,
                                plane_row(&planes[SUTRA_PLANE_HIGH], row),
                                plane_row(&planes[SUTRA_PLANE_LOW], row), correction);
-        if (scale == 0.0f) { /* see sutra_index_is_zero_row; |mean|^2 is at most 1 */
+        if (scale == 0.0f) { /* see sutra_front_is_zero_row; |mean|^2 is at most 1 */
             correction[0] += 1.0f;
             correction[1] = 0.0f;
         }
@@ -83,7 +83,7 @@ static int encode_range(void *context, unsigned worker, size_t begin, size_t end
 int sutra_encoding_run(const struct sutra_encoding *encoding, size_t count, unsigned threads)
 {
     struct encoding_run run = {.encoding = encoding};
-    run.scratch_bytes = sutra_encoding_scratch_bytes(encoding->index);
+    run.scratch_bytes = sutra_encoding_scratch_bytes(encoding->front);
     run.scratch = malloc(threads * run.scratch_bytes);
     if (!run.scratch)
         return SUTRA_E_NO_MEMORY;
@@ -94,52 +94,52 @@ int sutra_encoding_run(const struct sutra_encoding *encoding, size_t count, unsi
 
 /* ---- fitting */
 
-int sutra_index_fit(const struct sutra_index *index, struct sutra_quantizer *quantizer,
+int sutra_front_fit(const struct sutra_front *front, struct sutra_quantizer *quantizer,
                     const float *vectors, size_t stride, size_t count)
 {
     float *scales = NULL;
-    if (index->options.metric == SUTRA_METRIC_COSINE) {
+    if (front->options.metric == SUTRA_METRIC_COSINE) {
         scales = malloc(count * sizeof *scales);
         if (!scales)
             return SUTRA_E_NO_MEMORY;
         for (size_t row = 0; row < count; row++)
-            scales[row] = sutra_index_scale(index, vectors + row * stride);
+            scales[row] = sutra_front_scale(front, vectors + row * stride);
     }
     const int status =
-        sutra_quantizer_fit(quantizer, index->kernels, vectors, stride, scales, count);
+        sutra_quantizer_fit(quantizer, front->kernels, vectors, stride, scales, count);
     free(scales);
     return status;
 }
 
 /* Decode a sample of the codes of `count` rows and fit to that. */
-static int fit_to_codes(const struct sutra_index *index, size_t count,
+static int fit_to_codes(const struct sutra_front *front, size_t count,
                         struct sutra_quantizer *quantizer)
 {
     const size_t sampled = count < DECODED_SAMPLE ? count : DECODED_SAMPLE;
-    const size_t dim = index->options.dim;
-    void *scratch = malloc(sutra_quantizer_scratch_bytes(&index->quantizer));
+    const size_t dim = front->options.dim;
+    void *scratch = malloc(sutra_quantizer_scratch_bytes(&front->quantizer));
     float *sample = malloc(sampled * dim * sizeof *sample);
     int status = scratch && sample ? SUTRA_OK : SUTRA_E_NO_MEMORY;
     for (size_t s = 0; status == SUTRA_OK && s < sampled; s++)
-        decode_row(index, s * count / sampled, scratch, sample + s * dim);
+        decode_row(front, s * count / sampled, scratch, sample + s * dim);
     if (status == SUTRA_OK)
-        status = sutra_index_fit(index, quantizer, sample, dim, sampled);
+        status = sutra_front_fit(front, quantizer, sample, dim, sampled);
     free(scratch);
     free(sample);
     return status;
 }
 
-int sutra_index_fit_anew(const struct sutra_index *index, size_t count,
+int sutra_front_fit_anew(const struct sutra_front *front, size_t count,
                          struct sutra_quantizer *quantizer_out)
 {
-    int status = sutra_quantizer_init(quantizer_out, index->options.dim, index->options.seed);
+    int status = sutra_quantizer_init(quantizer_out, front->options.dim, front->options.seed);
     if (status != SUTRA_OK)
         return status;
-    if (sutra_index_has_originals(index))
-        status = sutra_index_fit(index, quantizer_out, sutra_index_original(index, 0),
-                                 index->original_stride, count);
+    if (sutra_front_has_originals(front))
+        status = sutra_front_fit(front, quantizer_out, sutra_front_original(front, 0),
+                                 front->original_stride, count);
     else
-        status = fit_to_codes(index, count, quantizer_out);
+        status = fit_to_codes(front, count, quantizer_out);
     if (status != SUTRA_OK)
         sutra_quantizer_deinit(quantizer_out);
     return status;

@@ -14,32 +14,32 @@
 #define BLOCK_ROWS_MAX 1024u
 #define KEYS_BLOCK 256u
 
-static void originals_block(const struct sutra_index *index, const struct sutra_work_query *query,
+static void originals_block(const struct sutra_front *front, const struct sutra_work_query *query,
                             size_t first, size_t count, float *distances_out)
 {
-    const float *rows = sutra_index_original(index, first);
-    const size_t stride = index->original_stride, dim = index->options.dim;
-    switch (index->options.metric) {
+    const float *rows = sutra_front_original(front, first);
+    const size_t stride = front->original_stride, dim = front->options.dim;
+    switch (front->options.metric) {
     case SUTRA_METRIC_COSINE:
-        index->kernels->cosine_f32_many(query->vector, query->inverse_norm, rows, stride, count,
+        front->kernels->cosine_f32_many(query->vector, query->inverse_norm, rows, stride, count,
                                         dim, distances_out);
         return;
     case SUTRA_METRIC_L2:
-        index->kernels->l2sq_f32_many(query->vector, rows, stride, count, dim, distances_out);
+        front->kernels->l2sq_f32_many(query->vector, rows, stride, count, dim, distances_out);
         return;
     default:
-        index->kernels->dot_f32_many(query->vector, rows, stride, count, dim, distances_out);
+        front->kernels->dot_f32_many(query->vector, rows, stride, count, dim, distances_out);
         for (size_t j = 0; j < count; j++)
             distances_out[j] = -distances_out[j];
     }
 }
 
-size_t sutra_index_keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t k,
+size_t sutra_front_keep_best(const struct sutra_front *front, uint64_t *best, size_t kept, size_t k,
                              const uint32_t *rows, const float *distances, size_t count,
                              const uint64_t *view, uint32_t *positions)
 {
     const float limit = kept == k ? sutra_pool_key(best[k - 1]) : INFINITY;
-    size_t found = index->kernels->below_f32(distances, count, limit, positions);
+    size_t found = front->kernels->below_f32(distances, count, limit, positions);
     if (kept < k) { /* infinite and NaN distances count while there is room */
         for (size_t j = 0; j < count; j++)
             positions[j] = (uint32_t)j;
@@ -51,23 +51,23 @@ size_t sutra_index_keep_best(const struct sutra_index *index, uint64_t *best, si
         const bool full = kept == k;
         if (full && item >= best[k - 1])
             continue;
-        if (view && !sutra_index_is_visible(index, row, *view))
+        if (!sutra_front_shows(front, row, view))
             continue;
         kept -= full;
-        index->kernels->pool_insert(best, kept, item);
+        front->kernels->pool_insert(best, kept, item);
         kept++;
     }
     return kept;
 }
 
-void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
+void sutra_front_scan_rows(const struct sutra_front *front, struct sutra_work_query *queries,
                            size_t count, size_t first, size_t end, size_t k, const uint64_t *view)
 {
     float distances[BLOCK_ROWS_MAX];
     uint32_t rows[BLOCK_ROWS_MAX], positions[BLOCK_ROWS_MAX + 8];
-    const bool originals = sutra_index_has_originals(index);
+    const bool originals = sutra_front_has_originals(front);
     const size_t row_bytes =
-        originals ? index->original_stride * sizeof(float) : 2 * (size_t)index->quantizer.row_bytes;
+        originals ? front->original_stride * sizeof(float) : 2 * (size_t)front->quantizer.row_bytes;
     size_t block_rows = BLOCK_BYTES / row_bytes;
     block_rows = block_rows < 16 ? 16 : block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block_rows;
     for (; first < end; first += block_rows) {
@@ -76,17 +76,17 @@ void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_qu
             rows[j] = (uint32_t)(first + j);
         for (size_t q = 0; q < count; q++) {
             if (originals)
-                originals_block(index, &queries[q], first, block, distances);
+                originals_block(front, &queries[q], first, block, distances);
             else
-                sutra_index_distances(index, &queries[q], rows, block, distances);
+                sutra_front_distances(front, &queries[q], rows, block, distances);
             queries[q].best_count =
-                sutra_index_keep_best(index, queries[q].best, queries[q].best_count, k, rows,
+                sutra_front_keep_best(front, queries[q].best, queries[q].best_count, k, rows,
                                       distances, block, view, positions);
         }
     }
 }
 
-size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra_space *space,
+size_t sutra_front_scan_keys(const struct sutra_front *front, const struct sutra_space *space,
                              const struct sutra_walk_query *query, size_t first, size_t end,
                              uint64_t view, size_t wanted, uint64_t *pool_out)
 {
@@ -98,16 +98,16 @@ size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra
         for (size_t j = 0; j < block; j++)
             rows[j] = (uint32_t)(first + j);
         space->keys(space, query, rows, block, keys);
-        kept = sutra_index_keep_best(index, pool_out, kept, wanted, rows, keys, block, &view,
+        kept = sutra_front_keep_best(front, pool_out, kept, wanted, rows, keys, block, &view,
                                      positions);
     }
     return kept;
 }
 
-void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
+void *sutra_front_group_block(const struct sutra_front *front, struct sutra_work_query *queries,
                               size_t count, size_t k, bool coded)
 {
-    const size_t entries = coded ? 2 * sutra_quantizer_row_bytes(index->options.dim) : 0;
+    const size_t entries = coded ? 2 * sutra_quantizer_row_bytes(front->options.dim) : 0;
     const size_t best_bytes = sutra_round_up((k + 8) * sizeof(uint64_t), SUTRA_CACHE_LINE);
     const size_t each = best_bytes + entries * (sizeof(float) + 1);
     uint8_t *block = malloc(count * each + 1);
@@ -120,29 +120,29 @@ void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work
     return block;
 }
 
-int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
+int sutra_front_scan(const struct sutra_front *front, struct sutra_query_scratch *scratch,
                      const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
                      float *distances_out)
 {
-    const bool coded = !sutra_index_has_originals(index);
-    const size_t room = k < index->count ? k : index->count;
+    const bool coded = !sutra_front_has_originals(front);
+    const size_t room = k < front->count ? k : front->count;
     const size_t group = count < SUTRA_SCAN_GROUP ? count : SUTRA_SCAN_GROUP;
     struct sutra_work_query work[SUTRA_SCAN_GROUP];
     void *block = NULL;
     work[0].best = scratch->best;
     if (group > 1 || coded) {
-        block = sutra_index_group_block(index, work, group, room, coded);
+        block = sutra_front_group_block(front, work, group, room, coded);
         if (!block)
             return SUTRA_E_NO_MEMORY;
     }
     for (size_t first = 0; first < count; first += group) {
         const size_t now = count - first < group ? count - first : group;
         for (size_t q = 0; q < now; q++)
-            sutra_index_set_query(index, &work[q], queries + (first + q) * stride, coded);
+            sutra_front_set_query(front, &work[q], queries + (first + q) * stride, coded);
         if (room)
-            sutra_index_scan_rows(index, work, now, 0, index->count, room, NULL);
+            sutra_front_scan_rows(front, work, now, 0, front->count, room, NULL);
         for (size_t q = 0; q < now; q++)
-            sutra_index_write_hits(index, work[q].best, work[q].best_count, k,
+            sutra_front_write_hits(front, work[q].best, work[q].best_count, k,
                                    ids_out + (first + q) * k, distances_out + (first + q) * k);
     }
     free(block);

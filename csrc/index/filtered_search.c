@@ -23,8 +23,9 @@
 #define DOUBT_ROWS 32u
 
 struct passing_search {
-    const struct sutra_index *index;
+    const struct sutra_front *front;
     const struct sutra_sieve *sieve;
+    const uint64_t *view; /* NULL: rows have no lifetimes */
     struct sutra_work_query *query;
     struct sutra_plan *plan;
     size_t k;
@@ -38,10 +39,10 @@ static void scan_exactly(const struct passing_search *search, size_t first, size
     struct sutra_work_query *const query = search->query;
     size_t count;
     while ((count = sutra_sieve_next(search->sieve, &first, end, BLOCK_ROWS, rows)) > 0) {
-        sutra_index_distances(search->index, query, rows, count, distances);
+        sutra_front_distances(search->front, query, rows, count, distances);
         query->best_count =
-            sutra_index_keep_best(search->index, query->best, query->best_count, search->k, rows,
-                                  distances, count, NULL, positions);
+            sutra_front_keep_best(search->front, query->best, query->best_count, search->k, rows,
+                                  distances, count, search->view, positions);
         search->plan->looked += count;
     }
 }
@@ -60,8 +61,8 @@ static size_t scan_codes(const struct passing_search *search, const struct sutra
         for (size_t j = 0; j < next; j++)
             SUTRA_PREFETCH(space->rows + rows[now ^ 1][j] * space->row_stride);
         space->keys(space, walk_query, rows[now], count, keys);
-        kept = sutra_index_keep_best(search->index, pool, kept, wanted, rows[now], keys, count,
-                                     NULL, positions);
+        kept = sutra_front_keep_best(search->front, pool, kept, wanted, rows[now], keys, count,
+                                     search->view, positions);
         search->plan->looked += count;
         count = next;
     }
@@ -75,7 +76,7 @@ static bool is_doubtful(const struct passing_search *search, const uint64_t *poo
     const struct sutra_work_query *const query = search->query;
     const size_t ranked = pool_count < wanted ? pool_count : wanted;
     const size_t asked = query->best_count < DOUBT_ROWS ? query->best_count : DOUBT_ROWS;
-    if (search->index->options.quantization == SUTRA_QUANT_NONE || pool_count < wanted ||
+    if (search->front->options.quantization == SUTRA_QUANT_NONE || pool_count < wanted ||
         query->best_count == 0)
         return false;
     size_t sum = 0;
@@ -99,23 +100,24 @@ static size_t published_seeds(const struct sutra_sieve *sieve, size_t nodes, uin
     return count;
 }
 
-int sutra_index_search_passing(const struct sutra_index *index, const struct sutra_space *space,
+int sutra_front_search_passing(const struct sutra_front *front, const struct sutra_space *space,
                                const struct sutra_sieve *sieve, size_t nodes, size_t coded,
                                struct sutra_work_query *query, size_t k, size_t ef,
                                struct sutra_scratch *walk, struct sutra_plan *plan_out)
 {
-    const struct passing_search search = {index, sieve, query, plan_out, k};
+    const uint64_t *const view = sieve->filter.births ? &sieve->filter.view : NULL;
+    const struct passing_search search = {front, sieve, view, query, plan_out, k};
     *plan_out = (struct sutra_plan){.kind = SUTRA_PLAN_SCAN, .passing = sieve->passing};
     if (coded == 0) {
         scan_exactly(&search, 0, sieve->rows);
         return SUTRA_OK;
     }
     const struct sutra_float_query floats = {query->vector, query->inverse_norm};
-    const void *const walk_query = index->options.quantization == SUTRA_QUANT_NONE
+    const void *const walk_query = front->options.quantization == SUTRA_QUANT_NONE
                                        ? (const void *)&floats
                                        : (const void *)&query->code.walk;
     const size_t wanted = sutra_index_rerank_rows(k, ef), width = ef > wanted ? ef : wanted;
-    const int status = sutra_scratch_reserve(walk, nodes, width);
+    const int status = sutra_scratch_reserve(walk, front->graph.count, width);
     if (status != SUTRA_OK)
         return status;
     size_t found = 0;
@@ -125,7 +127,7 @@ int sutra_index_search_passing(const struct sutra_index *index, const struct sut
     if (walked) {
         uint32_t seeds[SUTRA_SIEVE_SEEDS];
         const size_t seed_count = published_seeds(sieve, nodes, seeds);
-        walked = sutra_graph_search_filtered(&index->graph, space, walk_query, ef, &sieve->filter,
+        walked = sutra_graph_search_filtered(&front->graph, space, walk_query, ef, &sieve->filter,
                                              seeds, seed_count, 2 * sieve->passing, walk);
         plan_out->looked = walk->distances + walk->hops;
         found = walk->pool_count;
@@ -138,7 +140,7 @@ int sutra_index_search_passing(const struct sutra_index *index, const struct sut
                            found < wanted ? found : wanted, wanted);
     else
         found = scan_codes(&search, space, walk_query, 0, coded, walk->pool, 0, wanted);
-    sutra_index_rank(index, query, walk->pool, found, wanted, k);
+    sutra_front_rank(front, query, walk->pool, found, wanted, k);
     if (is_doubtful(&search, walk->pool, found, wanted)) {
         plan_out->doubtful = true;
         query->best_count = 0;

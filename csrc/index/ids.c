@@ -1,7 +1,11 @@
 /* Ids: which row has which id.
  *
- * While ids are the row numbers nothing is stored. Otherwise the id plane maps rows to ids and
- * an open-addressing table, built when first needed, maps ids back to rows.
+ * While ids are the row numbers nothing is stored. Otherwise the id plane maps rows to ids, and an
+ * open-addressing table, built when first needed, maps ids back to rows.
+ *
+ * Readers look into the table while the writer enters rows: its words are atomic, a word is written
+ * once, and of what a reader finds there it takes only rows that its front has. The gate is held to
+ * build a table and to enter rows: no reader that finds a table waits for it.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
@@ -11,59 +15,125 @@
 
 #include "../base/prng.h"
 
+struct sutra_id_table {
+    size_t size;      /* a power of two */
+    size_t count;     /* rows that are entered: all below it */
+    uint32_t slots[]; /* atomic: row + 1, or 0 */
+};
+
 static size_t slot_of(int64_t id, size_t size)
 {
     return (size_t)sutra_mix64((uint64_t)id) & (size - 1);
 }
 
-size_t sutra_index_row_of(const struct sutra_index *index, int64_t id)
+static struct sutra_id_table *table_of(const struct sutra_id_lookup *lookup)
 {
-    if (index->identity_ids)
-        return id >= 0 && (uint64_t)id < index->count ? (size_t)id : SIZE_MAX;
-    if (!index->id_table)
-        return SIZE_MAX;
-    const size_t mask = index->id_table_size - 1;
-    for (size_t slot = slot_of(id, index->id_table_size); index->id_table[slot];
-         slot = (slot + 1) & mask) {
-        const size_t row = index->id_table[slot] - 1;
-        if (sutra_index_id_of(index, row) == id)
-            return row;
+    return __atomic_load_n(&lookup->table, __ATOMIC_ACQUIRE);
+}
+
+size_t sutra_front_row_of(const struct sutra_front *front, int64_t id)
+{
+    if (front->identity_ids) {
+        const bool there = id >= 0 && (uint64_t)id < front->count;
+        return there && !sutra_front_is_dead(front, (size_t)id) ? (size_t)id : SIZE_MAX;
     }
-    return SIZE_MAX;
-}
-
-static void enter(uint32_t *table, size_t size, int64_t id, size_t row)
-{
-    size_t slot = slot_of(id, size);
-    while (table[slot])
-        slot = (slot + 1) & (size - 1);
-    table[slot] = (uint32_t)row + 1;
-}
-
-int sutra_index_build_id_table(struct sutra_index *index, size_t room)
-{
-    if (index->identity_ids)
-        return SUTRA_OK;
-    size_t size = 1024;
-    while (size < room + room / 2)
-        size *= 2;
-    if (index->id_table && index->id_table_size >= size)
-        return SUTRA_OK;
-    uint32_t *table = calloc(size, sizeof *table);
+    /* Not older than the front: it has all the front's rows. */
+    const struct sutra_id_table *const table = table_of(front->lookup);
     if (!table)
-        return SUTRA_E_NO_MEMORY;
-    for (size_t row = 0; row < index->count; row++)
-        enter(table, size, sutra_index_id_of(index, row), row);
-    free(index->id_table);
-    index->id_table = table;
-    index->id_table_size = size;
-    return SUTRA_OK;
+        return SIZE_MAX;
+    for (size_t slot = slot_of(id, table->size);; slot = (slot + 1) & (table->size - 1)) {
+        const uint32_t entry = __atomic_load_n(&table->slots[slot], __ATOMIC_RELAXED);
+        if (entry == 0)
+            return SIZE_MAX;
+        if (sutra_front_shows(front, entry - 1, NULL) && sutra_front_id_of(front, entry - 1) == id)
+            return entry - 1;
+    }
 }
 
-void sutra_index_enter_id(struct sutra_index *index, int64_t id, size_t row)
+static bool has_room(const struct sutra_id_table *table, size_t rows)
 {
-    if (index->id_table)
-        enter(index->id_table, index->id_table_size, id, row);
+    return table->size >= rows + rows / 2;
+}
+
+/* Enter the front's rows from table->count on. */
+static void enter_rows(struct sutra_id_table *table, const struct sutra_front *front)
+{
+    for (; table->count < front->count; table->count++) {
+        size_t slot = slot_of(sutra_front_id_of(front, table->count), table->size);
+        while (table->slots[slot])
+            slot = (slot + 1) & (table->size - 1);
+        __atomic_store_n(&table->slots[slot], (uint32_t)table->count + 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* The ids of a front, with room for `rows`. NULL for want of memory. */
+static struct sutra_id_table *make_table(const struct sutra_front *front, size_t rows)
+{
+    size_t size = 1024;
+    while (size < rows + rows / 2)
+        size *= 2;
+    struct sutra_id_table *table = calloc(1, sizeof *table + size * sizeof *table->slots);
+    if (!table)
+        return NULL;
+    table->size = size;
+    enter_rows(table, front);
+    return table;
+}
+
+int sutra_ids_prepare(struct sutra_index *index, const struct sutra_front *front)
+{
+    struct sutra_id_lookup *const lookup = &index->lookup;
+    if (front->identity_ids || table_of(lookup))
+        return SUTRA_OK;
+    pthread_mutex_lock(&lookup->gate);
+    int status = SUTRA_OK;
+    if (!lookup->table) {
+        /* Under the gate nothing is published, and the newest front has all that others have. */
+        const struct sutra_front *newest = __atomic_load_n(&index->front, __ATOMIC_ACQUIRE);
+        newest = newest ? newest : front;
+        const size_t rows = newest->count > lookup->room ? newest->count : lookup->room;
+        struct sutra_id_table *const table = make_table(newest, rows);
+        __atomic_store_n(&lookup->table, table, __ATOMIC_RELEASE);
+        status = table ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+    }
+    pthread_mutex_unlock(&lookup->gate);
+    return status;
+}
+
+int sutra_ids_reserve(struct sutra_index *index, size_t rows, bool needed)
+{
+    struct sutra_id_lookup *const lookup = &index->lookup;
+    pthread_mutex_lock(&lookup->gate);
+    lookup->room = rows;
+    struct sutra_id_table *const old = lookup->table;
+    struct sutra_id_table *fresh = NULL;
+    const bool wanted = !index->now.identity_ids && (old ? !has_room(old, rows) : needed);
+    if (wanted)
+        fresh = make_table(&index->now, rows);
+    if (fresh)
+        __atomic_store_n(&lookup->table, fresh, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lookup->gate);
+    if (fresh)
+        sutra_front_retire(index, old, 0, sutra_ids_release);
+    return wanted && !fresh ? SUTRA_E_NO_MEMORY : SUTRA_OK;
+}
+
+void sutra_ids_enter(struct sutra_index *index)
+{
+    pthread_mutex_lock(&index->lookup.gate);
+    if (index->lookup.table)
+        enter_rows(index->lookup.table, &index->now);
+}
+
+void sutra_ids_leave(struct sutra_index *index)
+{
+    pthread_mutex_unlock(&index->lookup.gate);
+}
+
+void sutra_ids_release(void *table, size_t bytes)
+{
+    (void)bytes;
+    free(table);
 }
 
 static int fail(struct sutra_fault *fault_out, int status, size_t row, int64_t id)
@@ -112,11 +182,11 @@ int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t 
     /* Above everything the index holds; next_id stops at the largest id, which may be taken. */
     if (ascending && ids[0] >= index->next_id && index->next_id < INT64_MAX)
         return SUTRA_OK;
-    const int status = sutra_index_build_id_table(index, index->count + count);
+    const int status = sutra_ids_reserve(index, index->now.count + count, true);
     if (status != SUTRA_OK)
         return status;
     for (size_t row = 0; row < count; row++) {
-        if (sutra_index_row_of(index, ids[row]) != SIZE_MAX)
+        if (sutra_front_row_of(&index->now, ids[row]) != SIZE_MAX)
             return fail(fault_out, SUTRA_E_DUPLICATE_ID, row, ids[row]);
     }
     return SUTRA_OK;

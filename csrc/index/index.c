@@ -32,8 +32,47 @@ static int check_options(const struct sutra_index_options *options, struct sutra
     return SUTRA_E_CONFIG;
 }
 
-int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
-                    struct sutra_index **index_out, struct sutra_fault *fault_out)
+static int init_locks(struct sutra_index *index)
+{
+    int status = pthread_mutex_init(&index->writer, NULL);
+    if (status != 0)
+        return status;
+    status = pthread_mutex_init(&index->stream.gate, NULL);
+    if (status == 0) {
+        status = pthread_mutex_init(&index->lookup.gate, NULL);
+        if (status == 0)
+            return 0;
+        pthread_mutex_destroy(&index->stream.gate);
+    }
+    pthread_mutex_destroy(&index->writer);
+    return status;
+}
+
+static void destroy_locks(struct sutra_index *index)
+{
+    pthread_mutex_destroy(&index->lookup.gate);
+    pthread_mutex_destroy(&index->stream.gate);
+    pthread_mutex_destroy(&index->writer);
+}
+
+static int init_now(struct sutra_front *now)
+{
+    const struct sutra_index_options *options = &now->options;
+    /* Flat until it is worth a graph: originals alone. */
+    const size_t row_bytes[SUTRA_PLANE_COUNT] = {[SUTRA_PLANE_ORIGINAL] =
+                                                     now->original_stride * sizeof(float)};
+    const struct sutra_graph_options graph = {options->m, options->ef_construction, options->seed,
+                                              SUTRA_HUGE_ADVISE};
+    int status = sutra_planes_init(&now->planes, row_bytes, SUTRA_PLANE_COUNT, SUTRA_HUGE_ADVISE);
+    if (status == SUTRA_OK)
+        status = sutra_graph_init(&now->graph, &graph);
+    if (status == SUTRA_OK && options->quantization != SUTRA_QUANT_NONE)
+        status = sutra_quantizer_init(&now->quantizer, options->dim, options->seed);
+    return status;
+}
+
+int sutra_index_make(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
+                     struct sutra_index **index_out, struct sutra_fault *fault_out)
 {
     int status = check_options(options, fault_out);
     if (status != SUTRA_OK)
@@ -41,31 +80,20 @@ int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_inde
     struct sutra_index *index = calloc(1, sizeof *index);
     if (!index)
         return SUTRA_E_NO_MEMORY;
-    index->kernels = kernels;
-    index->options = *options;
-    index->identity_ids = true;
     index->fd = -1;
-    index->original_stride = sutra_round_up(options->dim, 4);
-    status = sutra_lock_init(&index->lock);
-    if (status == 0) {
-        status = pthread_mutex_init(&index->stream.gate, NULL);
-        if (status != 0)
-            sutra_lock_destroy(&index->lock);
-    }
+    index->now = (struct sutra_front){.kernels = kernels,
+                                      .options = *options,
+                                      .original_stride = sutra_round_up(options->dim, 4),
+                                      .lookup = &index->lookup,
+                                      .identity_ids = true};
+    status = init_locks(index);
     if (status != 0) {
         free(index);
         return status;
     }
-    /* Flat until it is worth a graph: originals alone. */
-    const size_t row_bytes[SUTRA_PLANE_COUNT] = {[SUTRA_PLANE_ORIGINAL] =
-                                                     index->original_stride * sizeof(float)};
-    const struct sutra_graph_options graph = {options->m, options->ef_construction, options->seed,
-                                              SUTRA_HUGE_ADVISE};
-    status = sutra_planes_init(&index->planes, row_bytes, SUTRA_PLANE_COUNT, SUTRA_HUGE_ADVISE);
+    status = sutra_epochs_init(&index->epochs);
     if (status == SUTRA_OK)
-        status = sutra_graph_init(&index->graph, &graph);
-    if (status == SUTRA_OK && options->quantization != SUTRA_QUANT_NONE)
-        status = sutra_quantizer_init(&index->quantizer, options->dim, options->seed);
+        status = init_now(&index->now);
     if (status != SUTRA_OK) {
         sutra_index_free(index);
         return status;
@@ -74,33 +102,60 @@ int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_inde
     return SUTRA_OK;
 }
 
+int sutra_index_show(struct sutra_index *index)
+{
+    struct sutra_front *fresh = sutra_front_new();
+    if (!fresh)
+        return SUTRA_E_NO_MEMORY;
+    sutra_front_publish(index, fresh, NULL);
+    return SUTRA_OK;
+}
+
+int sutra_index_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
+                    struct sutra_index **index_out, struct sutra_fault *fault_out)
+{
+    struct sutra_index *index;
+    int status = sutra_index_make(kernels, options, &index, fault_out);
+    if (status != SUTRA_OK)
+        return status;
+    status = sutra_index_show(index);
+    if (status != SUTRA_OK) {
+        sutra_index_free(index);
+        return status;
+    }
+    *index_out = index;
+    return SUTRA_OK;
+}
+
+/* Nobody is inside. */
 static void release(struct sutra_index *index)
 {
     sutra_index_free_scratch(index);
-    sutra_planes_deinit(&index->planes);
-    sutra_graph_deinit(&index->graph);
-    sutra_quantizer_deinit(&index->quantizer);
+    sutra_planes_deinit(&index->now.planes);
+    sutra_graph_deinit(&index->now.graph);
+    sutra_quantizer_deinit(&index->now.quantizer);
     sutra_dirty_deinit(&index->stream.deaths_dirty);
     free(index->stream.scratch);
     index->stream.scratch = NULL;
-    free(index->id_table);
-    index->id_table = NULL;
-    index->id_table_size = 0;
+    sutra_ids_release(index->lookup.table, 0);
+    index->lookup.table = NULL;
     if (index->fd >= 0)
         sutra_file_close(index->fd);
     index->fd = -1;
-    index->count = 0;
 }
 
 void sutra_index_close(struct sutra_index *index)
 {
     sutra_index_stop_copier(index);
-    sutra_lock_write(&index->lock);
+    pthread_mutex_lock(&index->writer);
     if (!index->closed) {
         index->closed = true;
+        struct sutra_front *const last = __atomic_exchange_n(&index->front, NULL, __ATOMIC_ACQ_REL);
+        sutra_front_settle(index);
+        free(last);
         release(index);
     }
-    sutra_unlock(&index->lock);
+    pthread_mutex_unlock(&index->writer);
 }
 
 void sutra_index_free(struct sutra_index *index)
@@ -108,98 +163,95 @@ void sutra_index_free(struct sutra_index *index)
     if (!index)
         return;
     sutra_index_stop_copier(index);
+    sutra_epochs_deinit(&index->epochs);
+    free(index->front);
     release(index);
-    pthread_mutex_destroy(&index->stream.gate);
-    sutra_lock_destroy(&index->lock);
+    destroy_locks(index);
     free(index);
 }
 
 /* ---- single vectors */
 
-int sutra_index_lock_read(struct sutra_index *index, bool with_id_table)
+int sutra_front_read_row(const struct sutra_front *front, size_t row, float *vector_out)
 {
-    sutra_lock_read(&index->lock);
-    if (with_id_table && !index->closed && !index->identity_ids && !index->id_table) {
-        sutra_unlock(&index->lock);
-        sutra_lock_write(&index->lock);
-        const int status =
-            index->closed ? SUTRA_OK : sutra_index_build_id_table(index, index->count);
-        sutra_unlock(&index->lock);
-        if (status != SUTRA_OK)
-            return status;
-        sutra_lock_read(&index->lock);
-    }
-    if (index->closed) {
-        sutra_unlock(&index->lock);
-        return SUTRA_E_CLOSED;
-    }
-    return SUTRA_OK;
-}
-
-int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vector_out)
-{
-    if (sutra_index_has_originals(index)) {
-        memcpy(vector_out, sutra_index_original(index, row), index->options.dim * sizeof(float));
+    const struct sutra_planes *planes = &front->planes;
+    if (sutra_front_has_originals(front)) {
+        memcpy(vector_out, sutra_front_original(front, row), front->options.dim * sizeof(float));
         return SUTRA_OK;
     }
-    if (sutra_index_is_zero_row(index, row)) {
-        memset(vector_out, 0, index->options.dim * sizeof(float));
+    if (sutra_front_is_zero_row(front, row)) {
+        memset(vector_out, 0, front->options.dim * sizeof(float));
         return SUTRA_OK;
     }
-    void *scratch = malloc(sutra_quantizer_scratch_bytes(&index->quantizer));
+    void *scratch = malloc(sutra_quantizer_scratch_bytes(&front->quantizer));
     if (!scratch)
         return SUTRA_E_NO_MEMORY;
-    const uint8_t *low = index->planes.plane[SUTRA_PLANE_LOW].base
-                             ? sutra_planes_row(&index->planes, SUTRA_PLANE_LOW, row)
-                             : NULL;
+    const uint8_t *low =
+        planes->plane[SUTRA_PLANE_LOW].base ? sutra_planes_row(planes, SUTRA_PLANE_LOW, row) : NULL;
     sutra_quantizer_decode(
-        &index->quantizer, index->kernels, sutra_planes_row(&index->planes, SUTRA_PLANE_HIGH, row),
-        low, sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, row), scratch, vector_out);
+        &front->quantizer, front->kernels, sutra_planes_row(planes, SUTRA_PLANE_HIGH, row), low,
+        sutra_planes_row(planes, SUTRA_PLANE_CORRECTION, row), scratch, vector_out);
     free(scratch);
     return SUTRA_OK;
 }
 
 int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out)
 {
-    int status = sutra_index_lock_read(index, true);
+    struct sutra_reading reading;
+    int status = sutra_index_enter(index, true, &reading);
     if (status != SUTRA_OK)
         return status;
-    const size_t row = sutra_index_row_of(index, id);
-    status = row == SIZE_MAX ? SUTRA_E_NOT_FOUND : sutra_index_read_row(index, row, vector_out);
-    sutra_unlock(&index->lock);
+    const size_t row = sutra_front_row_of(reading.front, id);
+    status =
+        row == SIZE_MAX ? SUTRA_E_NOT_FOUND : sutra_front_read_row(reading.front, row, vector_out);
+    sutra_index_leave(index, &reading);
     return status;
 }
 
 int sutra_index_contains(struct sutra_index *index, int64_t id, bool *found_out)
 {
-    const int status = sutra_index_lock_read(index, true);
+    struct sutra_reading reading;
+    const int status = sutra_index_enter(index, true, &reading);
     if (status != SUTRA_OK)
         return status;
-    *found_out = sutra_index_row_of(index, id) != SIZE_MAX;
-    sutra_unlock(&index->lock);
+    *found_out = sutra_front_row_of(reading.front, id) != SIZE_MAX;
+    sutra_index_leave(index, &reading);
     return SUTRA_OK;
 }
 
 int sutra_index_ids(struct sutra_index *index, size_t first, size_t count, int64_t *ids_out)
 {
-    sutra_lock_read(&index->lock);
-    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    if (status == SUTRA_OK && (first > index->count || count > index->count - first))
+    struct sutra_reading reading;
+    int status = sutra_index_enter(index, false, &reading);
+    if (status != SUTRA_OK)
+        return status;
+    const struct sutra_front *front = reading.front;
+    const size_t alive = sutra_front_alive(front);
+    if (first > alive || count > alive - first)
         status = SUTRA_E_ARGUMENT;
-    for (size_t j = 0; status == SUTRA_OK && j < count; j++)
-        ids_out[j] = sutra_index_id_of(index, first + j);
-    sutra_unlock(&index->lock);
+    /* Without dead rows the first to be given is known. */
+    size_t row = front->dead_count ? 0 : first, skip = first - row;
+    for (size_t j = 0; status == SUTRA_OK && j < count; row++) {
+        if (sutra_front_is_dead(front, row))
+            continue;
+        if (skip > 0)
+            skip--;
+        else
+            ids_out[j++] = sutra_front_id_of(front, row);
+    }
+    sutra_index_leave(index, &reading);
     return status;
 }
 
 int sutra_index_set_tuned_ef(struct sutra_index *index, uint32_t ef)
 {
-    sutra_lock_write(&index->lock);
-    const int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    if (status == SUTRA_OK)
-        index->tuned_ef = ef;
-    sutra_unlock(&index->lock);
-    return status;
+    struct sutra_reading reading;
+    const int status = sutra_index_enter(index, false, &reading);
+    if (status != SUTRA_OK)
+        return status;
+    __atomic_store_n(&index->tuned_ef, ef, __ATOMIC_RELAXED);
+    sutra_index_leave(index, &reading);
+    return SUTRA_OK;
 }
 
 /* ---- statistics */
@@ -214,44 +266,23 @@ static void plane_bytes(const struct sutra_plane *plane, size_t rows, uint64_t *
     *mapped += plane->arena.mapped_bytes;
 }
 
-/* Upper lists of the nodes that walks see: up to the end of the last one's. */
-static size_t upper_lists(const struct sutra_graph *graph)
+static void read_stats(const struct sutra_front *front, size_t count, size_t coded,
+                       struct sutra_index_stats *stats)
 {
-    const size_t upper = graph->published.upper_count;
-    if (upper == 0)
-        return 0;
-    return *(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, upper - 1) +
-           sutra_graph_upper_level(graph, upper - 1);
-}
-
-int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats)
-{
-    memset(stats, 0, sizeof *stats);
-    sutra_lock_read(&index->lock);
-    if (index->closed) {
-        sutra_unlock(&index->lock);
-        return SUTRA_E_CLOSED;
-    }
-    const size_t count = sutra_index_rows(index);
-    const struct sutra_graph *graph = &index->graph;
-    const struct sutra_graph_front *front = &graph->published;
-    /* While originals are kept a streamed index encodes what it links. */
-    const size_t coded = index->streamed && sutra_index_has_originals(index) ? front->count : count;
-    const struct sutra_plane *planes = index->planes.plane;
+    const struct sutra_graph *graph = &front->graph;
+    const struct sutra_plane *planes = front->planes.plane;
     uint64_t *mapped = &stats->mapped_bytes;
-    stats->options = index->options;
-    stats->count = count;
-    stats->linked = index->linked;
-    stats->levels = count ? (unsigned)(front->entry >> 32) + 1 : 0;
-    stats->tuned_ef = index->tuned_ef;
-    stats->arena = index->arena;
-    if (index->linked) {
-        plane_bytes(&graph->links.plane[0], front->count, &stats->links_bytes,
+    stats->options = front->options;
+    stats->linked = front->linked;
+    stats->levels = count ? (unsigned)(graph->entry >> 32) + 1 : 0;
+    stats->arena = front->arena;
+    if (front->linked) {
+        plane_bytes(&graph->links.plane[0], graph->count, &stats->links_bytes,
                     &stats->links_resident, mapped);
         for (unsigned p = 0; p < SUTRA_UPPER_PLANES; p++)
-            plane_bytes(&graph->upper.plane[p], front->upper_count, &stats->links_bytes,
+            plane_bytes(&graph->upper.plane[p], graph->upper_count, &stats->links_bytes,
                         &stats->links_resident, mapped);
-        plane_bytes(&graph->upper_links.plane[0], upper_lists(graph), &stats->links_bytes,
+        plane_bytes(&graph->upper_links.plane[0], graph->list_count, &stats->links_bytes,
                     &stats->links_resident, mapped);
     }
     plane_bytes(&planes[SUTRA_PLANE_HIGH], coded, &stats->codes_bytes, &stats->codes_resident,
@@ -265,6 +296,23 @@ int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats
     plane_bytes(&planes[SUTRA_PLANE_DEATH], count, &stats->ids_bytes, &stats->ids_resident, mapped);
     plane_bytes(&planes[SUTRA_PLANE_ORIGINAL], count, &stats->originals_bytes,
                 &stats->originals_resident, mapped);
-    sutra_unlock(&index->lock);
+}
+
+int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats)
+{
+    memset(stats, 0, sizeof *stats);
+    const size_t streamed_rows = sutra_index_rows(index);
+    struct sutra_reading reading;
+    const int status = sutra_index_enter(index, false, &reading);
+    if (status != SUTRA_OK)
+        return status;
+    const struct sutra_front *front = reading.front;
+    const size_t count = index->streamed ? streamed_rows : front->count;
+    /* While originals are kept a streamed index encodes what it links. */
+    const bool encodes_linked = index->streamed && sutra_front_has_originals(front);
+    read_stats(front, count, encodes_linked ? front->graph.count : count, stats);
+    stats->count = count - front->dead_count;
+    stats->tuned_ef = __atomic_load_n(&index->tuned_ef, __ATOMIC_RELAXED);
+    sutra_index_leave(index, &reading);
     return SUTRA_OK;
 }

@@ -8,10 +8,13 @@
  * Distances, lower is nearer: cosine 1 - cos (a zero vector lies at 1 from everything), l2 the
  * squared Euclidean distance, ip the negated inner product.
  *
- * Ownership: _new or _open, then _free. Threading: every function may be called from any
- * thread; searches share a read lock, whatever changes the index takes it alone. _close waits
- * for calls in flight; later calls return SUTRA_E_CLOSED. Errors: as named; on failure nothing
- * has changed.
+ * Ownership: _new or _open, then _free, with nobody inside. Threading: every function may be called
+ * from any thread. Those that read (_search, _get, _contains, _ids, _stats, and _set_tuned_ef) take
+ * no lock and wait for nobody, whatever goes on beside them: front.h says how. The first to look up
+ * an id, where ids are not row numbers, builds the table for it, and who needs that meanwhile waits
+ * for it. An _add is seen by them when it is done, as a whole; a _search sees one state throughout.
+ * _add, _save and _verify take turns. _close waits for all calls in flight; later ones return
+ * SUTRA_E_CLOSED. A progress callback may read. Errors: as named; on failure nothing has changed.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_INDEX_INDEX_H

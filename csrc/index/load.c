@@ -188,7 +188,7 @@ static int read_small(const struct load *load, int fd, unsigned kind, void *to, 
 
 static int load_quantizer(const struct load *load, int fd, struct sutra_index *index)
 {
-    struct sutra_quantizer *quantizer = &index->quantizer;
+    struct sutra_quantizer *quantizer = &index->now.quantizer;
     int status = read_small(load, fd, SUTRA_SECTION_MEAN, quantizer->rotated_mean, sizeof(float),
                             quantizer->rotated_dim);
     if (status == SUTRA_OK)
@@ -221,7 +221,7 @@ static int load_upper(const struct load *load, int fd, struct sutra_graph *graph
 
 static int load_graph(const struct load *load, int fd, struct sutra_index *index, bool mapped)
 {
-    struct sutra_graph *graph = &index->graph;
+    struct sutra_graph *graph = &index->now.graph;
     const uint64_t upper_count = sutra_load_u64(load->header + SUTRA_HEADER_UPPER_COUNT);
     const uint64_t list_count = sutra_load_u64(load->header + SUTRA_HEADER_LIST_COUNT);
     if (upper_count > load->count || list_count > upper_count * SUTRA_LEVEL_MAX ||
@@ -231,19 +231,18 @@ static int load_graph(const struct load *load, int fd, struct sutra_index *index
     graph->upper_count = (size_t)upper_count;
     graph->list_count = (size_t)list_count;
     graph->entry = sutra_load_u64(load->header + SUTRA_HEADER_ENTRY);
-    graph->count = index->count;
+    graph->count = index->now.count;
     int status = load_upper(load, fd, graph);
     if (status == SUTRA_OK)
         status = load_plane(load, fd, &graph->links, 0, SUTRA_SECTION_LINKS,
                             graph->slots * sizeof(uint32_t), load->count, mapped);
-    graph->links.capacity_rows = index->count;
+    graph->links.capacity_rows = index->now.count;
     if (status != SUTRA_OK)
         return status;
     struct sutra_fault where;
     if (sutra_graph_check_tables(graph, &where) != SUTRA_OK)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_ENTRY, where.what, 0,
                     (uint64_t)where.row);
-    sutra_graph_publish(graph);
     return SUTRA_OK;
 }
 
@@ -264,18 +263,18 @@ static void hint_rerank_planes(const struct load *load, const struct sutra_plane
     }
 }
 
-static int load_planes(const struct load *load, int fd, struct sutra_index *index, bool mapped)
+static int load_planes(const struct load *load, int fd, struct sutra_front *now, bool mapped)
 {
-    const struct sutra_index_options *options = &index->options;
-    const bool linked = index->linked, coded = linked && options->quantization != SUTRA_QUANT_NONE;
+    const struct sutra_index_options *options = &now->options;
+    const bool linked = now->linked, coded = linked && options->quantization != SUTRA_QUANT_NONE;
     const bool originals = !linked || options->keep_originals;
     /* With originals the second code plane and the originals are read by rerank alone. */
     const bool low_mapped = mapped || options->keep_originals;
     const bool originals_mapped = mapped || coded;
-    struct sutra_planes *planes = &index->planes;
+    struct sutra_planes *planes = &now->planes;
     int status = SUTRA_OK;
     if (coded) {
-        const size_t row_bytes = index->quantizer.row_bytes;
+        const size_t row_bytes = now->quantizer.row_bytes;
         status = load_plane(load, fd, planes, SUTRA_PLANE_HIGH, SUTRA_SECTION_HIGH, row_bytes,
                             load->count, mapped);
         if (status == SUTRA_OK && options->quantization == SUTRA_QUANT_U8)
@@ -285,15 +284,15 @@ static int load_planes(const struct load *load, int fd, struct sutra_index *inde
             status = load_plane(load, fd, planes, SUTRA_PLANE_CORRECTION, SUTRA_SECTION_CORRECTION,
                                 SUTRA_CORRECTION_FLOATS * sizeof(float), load->count, mapped);
     }
-    if (status == SUTRA_OK && !index->identity_ids)
+    if (status == SUTRA_OK && !now->identity_ids)
         status = load_plane(load, fd, planes, SUTRA_PLANE_ID, SUTRA_SECTION_ID, sizeof(int64_t),
                             load->count, mapped);
     if (status == SUTRA_OK && originals)
         status = load_plane(load, fd, planes, SUTRA_PLANE_ORIGINAL, SUTRA_SECTION_ORIGINAL,
-                            index->original_stride * sizeof(float), load->count, originals_mapped);
+                            now->original_stride * sizeof(float), load->count, originals_mapped);
     if (status == SUTRA_OK && !originals)
         sutra_planes_drop(planes, SUTRA_PLANE_ORIGINAL);
-    planes->capacity_rows = index->count;
+    planes->capacity_rows = now->count;
     if (status == SUTRA_OK)
         hint_rerank_planes(load, planes);
     return status;
@@ -323,35 +322,36 @@ static int load_index(struct load *load, const struct sutra_kernels *kernels, in
         return status;
     struct sutra_index_options options;
     read_options(load, &options);
-    status = sutra_index_new(kernels, &options, index_out, load->fault);
+    status = sutra_index_make(kernels, &options, index_out, load->fault);
     if (status == SUTRA_E_CONFIG)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_DIM, load->fault->what, 0, 0);
     if (status != SUTRA_OK)
         return status;
     struct sutra_index *index = *index_out;
+    struct sutra_front *now = &index->now;
     const bool mapped = resident != SUTRA_RESIDENT_ARENA;
-    index->count = (size_t)load->count;
-    index->linked = (load->flags & SUTRA_FLAG_GRAPH) != 0;
-    index->identity_ids = (load->flags & SUTRA_FLAG_IDENTITY_IDS) != 0;
-    index->fitted_count = (size_t)sutra_load_u64(load->header + SUTRA_HEADER_FITTED_COUNT);
+    now->count = (size_t)load->count;
+    now->linked = (load->flags & SUTRA_FLAG_GRAPH) != 0;
+    now->identity_ids = (load->flags & SUTRA_FLAG_IDENTITY_IDS) != 0;
+    now->fitted_count = (size_t)sutra_load_u64(load->header + SUTRA_HEADER_FITTED_COUNT);
     index->tuned_ef = sutra_load_u32(load->header + SUTRA_HEADER_TUNED_EF);
-    index->arena = !mapped;
+    now->arena = !mapped;
     const uint64_t next_id = sutra_load_u64(load->header + SUTRA_HEADER_NEXT_ID);
-    if (next_id > INT64_MAX || (index->identity_ids && next_id != load->count) ||
-        (load->count == 0 && (index->linked || !index->identity_ids)) ||
-        index->fitted_count > load->count)
+    if (next_id > INT64_MAX || (now->identity_ids && next_id != load->count) ||
+        (load->count == 0 && (now->linked || !now->identity_ids)) ||
+        now->fitted_count > load->count)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_NEXT_ID, "header", load->count,
                     next_id);
     index->next_id = (int64_t)next_id;
-    if (index->linked) {
+    if (now->linked) {
         if (options.quantization != SUTRA_QUANT_NONE)
             status = load_quantizer(load, fd, index);
         if (status == SUTRA_OK)
             status = load_graph(load, fd, index, mapped);
     }
     if (status == SUTRA_OK)
-        status = load_planes(load, fd, index, mapped);
-    return status;
+        status = load_planes(load, fd, now, mapped);
+    return status == SUTRA_OK ? sutra_index_show(index) : status;
 }
 
 int sutra_index_open(const struct sutra_kernels *kernels, const char *path, int resident,
@@ -369,7 +369,7 @@ int sutra_index_open(const struct sutra_kernels *kernels, const char *path, int 
         status = load_index(load, kernels, fd, resident, index_out);
         if (status == SUTRA_OK) {
             (*index_out)->fd = fd;
-            if (resident == SUTRA_RESIDENT_AUTO && (*index_out)->linked)
+            if (resident == SUTRA_RESIDENT_AUTO && (*index_out)->now.linked)
                 sutra_index_start_copier(*index_out);
         } else {
             sutra_file_close(fd);
@@ -418,13 +418,13 @@ static int verify_file(int fd, struct sutra_fault *fault_out)
     return status;
 }
 
-static int verify_floats(const struct sutra_index *index, unsigned plane, const char *what,
+static int verify_floats(const struct sutra_front *front, unsigned plane, const char *what,
                          struct sutra_fault *fault_out)
 {
-    const struct sutra_plane *p = &index->planes.plane[plane];
-    for (size_t row = 0; p->base && row < index->count; row++) {
-        const float *floats = sutra_planes_row(&index->planes, plane, row);
-        if (!index->kernels->all_finite_f32(floats, p->row_bytes / sizeof(float))) {
+    const struct sutra_plane *p = &front->planes.plane[plane];
+    for (size_t row = 0; p->base && row < front->count; row++) {
+        const float *floats = sutra_planes_row(&front->planes, plane, row);
+        if (!front->kernels->all_finite_f32(floats, p->row_bytes / sizeof(float))) {
             *fault_out = SUTRA_FAULT_NONE;
             fault_out->row = (int64_t)row;
             fault_out->what = what;
@@ -437,16 +437,17 @@ static int verify_floats(const struct sutra_index *index, unsigned plane, const 
 int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault *fault_out)
 {
     *fault_out = SUTRA_FAULT_NONE;
-    sutra_lock_read(&index->lock);
+    pthread_mutex_lock(&index->writer);
+    const struct sutra_front *now = &index->now;
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     if (status == SUTRA_OK && deep && index->fd >= 0)
         status = verify_file(index->fd, fault_out);
-    if (status == SUTRA_OK && index->linked)
-        status = sutra_graph_verify(&index->graph, fault_out);
+    if (status == SUTRA_OK && now->linked)
+        status = sutra_graph_verify(&now->graph, fault_out);
     if (status == SUTRA_OK && deep)
-        status = verify_floats(index, SUTRA_PLANE_CORRECTION, "corrections", fault_out);
+        status = verify_floats(now, SUTRA_PLANE_CORRECTION, "corrections", fault_out);
     if (status == SUTRA_OK && deep)
-        status = verify_floats(index, SUTRA_PLANE_ORIGINAL, "originals", fault_out);
-    sutra_unlock(&index->lock);
+        status = verify_floats(now, SUTRA_PLANE_ORIGINAL, "originals", fault_out);
+    pthread_mutex_unlock(&index->writer);
     return status;
 }

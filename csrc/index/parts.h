@@ -5,25 +5,13 @@
 #ifndef SUTRA_INDEX_PARTS_H
 #define SUTRA_INDEX_PARTS_H
 
-#include "../base/lock.h"
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include <pthread.h>
 
-#include "index.h"
+#include "front.h"
 #include "../base/dirty.h"
-#include "../graph/float_space.h"
-#include "../quant/quantizer.h"
-#include "../vectors/planes.h"
-
-enum {
-    SUTRA_PLANE_HIGH = 0,
-    SUTRA_PLANE_LOW,
-    SUTRA_PLANE_CORRECTION,
-    SUTRA_PLANE_ID,
-    SUTRA_PLANE_ORIGINAL,
-    SUTRA_PLANE_FILE_COUNT,                     /* the planes that an index file has */
-    SUTRA_PLANE_BIRTH = SUTRA_PLANE_FILE_COUNT, /* uint64: of streamed indexes */
-    SUTRA_PLANE_DEATH,                          /* uint64, atomic */
-    SUTRA_PLANE_COUNT
-};
 
 /* Squared lengths stay below a sixteenth of what a float holds: then the squared distance of any
  * two vectors, centred or not, is finite as well. */
@@ -43,86 +31,98 @@ struct sutra_query_scratch {
 #define SUTRA_SCRATCH_KEPT 32
 
 /* What a streamed index has besides. Three parties work on it at once: a writer that appends rows
- * and ends them, a linker (sutra_stream_link), and readers. Readers hold index->lock to read.
+ * and ends them, a linker (sutra_stream_link), and readers.
  *
- * index->planes and the quantizer belong to writer and linker together. Each holds the gate when
- * it changes them; the linker, which is the only one to change what readers look at (the base of
- * a plane, the quantizer, the graph's front), holds index->lock to write as well, taken after the
- * gate. The writer reads under the gate; the linker, knowing its own changes, without.
- * The rows of a plane need neither: whoever publishes them has written them before. */
+ * The planes and the quantizer of `now` belong to writer and linker together. Each holds the gate
+ * when it changes them; the linker, which alone replaces what readers look at (the base of a plane,
+ * the quantizer, the bounds of the graph), publishes a front under it. The writer reads under the
+ * gate; the linker, knowing its own changes, without.
+ *
+ * The writer does not publish: it raises `rows`, once the rows are written. A reader loads `rows`
+ * before the front. The front it then gets is not older than the one whose planes the last of these
+ * rows was written to, and in a later one the linker has put all rows that were there. */
 struct sutra_index_stream {
     pthread_mutex_t gate;
+    size_t rows;                     /* atomic: all that there are */
+    size_t linked;                   /* atomic: of these, in the graph that readers see */
     size_t dead;                     /* atomic: rows that have ended */
     struct sutra_dirty deaths_dirty; /* the writer's */
     uint64_t codes_version;          /* raised when all codes were made anew */
-    size_t coded;  /* atomic, the linker's: rows with codes, where originals are kept besides */
-    void *scratch; /* to encode what is appended; NULL if originals are kept */
-    struct sutra_plane mean, signs; /* the arrays of the quantizer, as planes to be saved */
+    void *scratch;                   /* to encode what is appended; NULL if originals are kept */
+    struct sutra_plane mean, signs;  /* the arrays of the quantizer, as planes to be saved */
+};
+
+/* From ids to rows; see ids.c. */
+struct sutra_id_lookup {
+    pthread_mutex_t gate;
+    struct sutra_id_table *table; /* atomic; NULL until it is needed */
+    size_t room;                  /* rows that a table is to have room for */
 };
 
 struct sutra_index {
-    const struct sutra_kernels *kernels;
-    struct sutra_index_options options;
-    struct sutra_lock lock;
-    bool closed;
+    pthread_mutex_t writer; /* of a plain index: whoever changes, saves or checks it */
+    bool closed;            /* the writer's */
     bool streamed;
 
-    size_t count; /* rows; atomic in a streamed index, where graph.published.count are linked */
+    struct sutra_front now;    /* the writer's, or the linker's: what the next front will be */
+    struct sutra_front *front; /* atomic: the newest one; NULL once closed */
+    struct sutra_epochs epochs;
+
     int64_t next_id;
-    bool identity_ids; /* id = row; the id plane is absent */
-    bool linked;       /* quantized (unless NONE) and in the graph */
-    size_t fitted_count;
-    uint32_t tuned_ef;
-    size_t original_stride; /* floats */
-
-    struct sutra_planes planes;
-    struct sutra_quantizer quantizer;
-    struct sutra_graph graph;
-
-    /* id -> row, open addressing, row + 1 or 0; built when first asked for */
-    uint32_t *id_table;
-    size_t id_table_size; /* a power of two */
-    size_t id_table_count;
-
+    uint32_t tuned_ef; /* atomic */
+    struct sutra_id_lookup lookup;
     struct sutra_query_scratch *scratch[SUTRA_SCRATCH_KEPT]; /* atomic; NULL where taken */
 
     struct sutra_index_stream stream;
 
     int fd; /* of the file it was opened from, kept for verify; -1 */
-    bool arena;
 
     /* resident.c: copies the hot planes into memory behind an index opened "auto" */
     pthread_t copier;
-    bool copier_started;
-    bool copier_stop; /* atomic */
+    bool copier_started; /* the writer's */
+    bool copier_stop;    /* atomic */
 };
 
 struct sutra_sieve;
 
+/* index.c */
+/* An index that readers do not see yet. */
+int sutra_index_make(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
+                     struct sutra_index **index_out, struct sutra_fault *fault_out);
+/* Publish `now`. SUTRA_E_NO_MEMORY. */
+int sutra_index_show(struct sutra_index *index);
+
+/* stream.c: a streamed index that readers do not see yet. */
+int sutra_stream_make(const struct sutra_kernels *kernels,
+                      const struct sutra_index_options *options, struct sutra_index **index_out,
+                      struct sutra_fault *fault_out);
+
 /* ids.c */
-SUTRA_INLINE int64_t sutra_index_id_of(const struct sutra_index *index, size_t row)
-{
-    return index->identity_ids
-               ? (int64_t)row
-               : *(const int64_t *)sutra_planes_row(&index->planes, SUTRA_PLANE_ID, row);
-}
-/* The row of an id, or SIZE_MAX. The table must have been built unless ids are rows. */
-size_t sutra_index_row_of(const struct sutra_index *index, int64_t id);
-int sutra_index_build_id_table(struct sutra_index *index, size_t room);
-void sutra_index_enter_id(struct sutra_index *index, int64_t id, size_t row);
-/* Check new ids against each other and the index; fills nothing. */
+/* The row of an id that may be found, or SIZE_MAX. Unless ids are rows, the table must be there:
+ * sutra_index_enter and sutra_ids_reserve see to it. */
+size_t sutra_front_row_of(const struct sutra_front *front, int64_t id);
+/* For a reader inside `front`: build the table if there is none. SUTRA_E_NO_MEMORY. */
+int sutra_ids_prepare(struct sutra_index *index, const struct sutra_front *front);
+/* For the writer, before it adds rows up to `rows`: room for them in the table, if there is one or
+ * it is needed. SUTRA_E_NO_MEMORY. */
+int sutra_ids_reserve(struct sutra_index *index, size_t rows, bool needed);
+/* Enter the rows of `now` that are new, and keep readers from building a table until _leave. */
+void sutra_ids_enter(struct sutra_index *index);
+void sutra_ids_leave(struct sutra_index *index);
+void sutra_ids_release(void *table, size_t bytes);
+/* The writer's: check new ids against each other and the index; fills nothing. */
 int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count,
                           struct sutra_fault *fault_out);
 
 /* spaces.c: how the graph sees the index's rows; a walk over coded rows takes a
  * sutra_walk_query, one over float rows a sutra_float_query. */
-void sutra_index_build_space(const struct sutra_index *index, struct sutra_space *space_out);
-void sutra_index_search_space(const struct sutra_index *index, struct sutra_space *space_out);
+void sutra_front_build_space(const struct sutra_front *front, struct sutra_space *space_out);
+void sutra_front_search_space(const struct sutra_front *front, struct sutra_space *space_out);
 
 /* A query at work. Its arrays belong to a query scratch or to a block of several. */
 struct sutra_work_query {
     const float *vector;
-    float inverse_norm; /* sutra_index_scale */
+    float inverse_norm; /* sutra_front_scale */
     struct sutra_code_query code;
     uint64_t *best; /* pool items: distance and row, ascending */
     size_t best_count;
@@ -133,53 +133,69 @@ struct sutra_work_query {
 
 /* distances.c: from the query to rows, by the best that is known of them: originals, else both code
  * planes, else the one there is. */
-void sutra_index_distances(const struct sutra_index *index, const struct sutra_work_query *query,
+void sutra_front_distances(const struct sutra_front *front, const struct sutra_work_query *query,
                            const uint32_t *rows, size_t count, float *distances_out);
 
 /* exact.c: all rows, for any number of queries. */
-int sutra_index_scan(struct sutra_index *index, struct sutra_query_scratch *scratch,
+int sutra_front_scan(const struct sutra_front *front, struct sutra_query_scratch *scratch,
                      const float *queries, size_t stride, size_t count, size_t k, int64_t *ids_out,
                      float *distances_out);
 /* Add rows [first, end) to what `count` queries have found; best has room for k + 8 and holds the
- * k best. view NULL: all rows are visible. */
-void sutra_index_scan_rows(const struct sutra_index *index, struct sutra_work_query *queries,
+ * k best. view: see sutra_front_shows. */
+void sutra_front_scan_rows(const struct sutra_front *front, struct sutra_work_query *queries,
                            size_t count, size_t first, size_t end, size_t k, const uint64_t *view);
 /* Add rows at these distances to `kept` items, of which the k best stay; returns how many there are
- * then. positions is scratch, for count + 8. view NULL: all are visible. */
-size_t sutra_index_keep_best(const struct sutra_index *index, uint64_t *best, size_t kept, size_t k,
+ * then. positions is scratch, for count + 8. view: see sutra_front_shows. */
+size_t sutra_front_keep_best(const struct sutra_front *front, uint64_t *best, size_t kept, size_t k,
                              const uint32_t *rows, const float *distances, size_t count,
                              const uint64_t *view, uint32_t *positions);
 /* The best visible ones of rows [first, end), which have codes but no place in the graph, by walk
  * keys; at most `wanted`, for which and eight more the pool has room. Returns how many. */
-size_t sutra_index_scan_keys(const struct sutra_index *index, const struct sutra_space *space,
+size_t sutra_front_scan_keys(const struct sutra_front *front, const struct sutra_space *space,
                              const struct sutra_walk_query *query, size_t first, size_t end,
                              uint64_t view, size_t wanted, uint64_t *pool_out);
 /* Memory for a group of queries, each with room for k + 8 and, if coded, the arrays of its code
- * query; to be freed. NULL for want of memory. Needs no lock. */
-void *sutra_index_group_block(const struct sutra_index *index, struct sutra_work_query *queries,
+ * query; to be freed. NULL for want of memory. */
+void *sutra_front_group_block(const struct sutra_front *front, struct sutra_work_query *queries,
                               size_t count, size_t k, bool coded);
 
 /* A walk of width ef looks at some ten rows for each of the ef that it expands, in no order; a
  * scan reads them in a row. From this part of all rows on the scan is the cheaper one. */
 #define SUTRA_WALK_SHARE_MAX 8u
 
+/* sifted_walk.c */
+/* Walk the graph of a linked index with width ef; what is found is in walk->pool, for which the
+ * scratch has room. */
+void sutra_front_walk(const struct sutra_front *front, const struct sutra_space *space,
+                      const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk);
+/* A walk among rows of which some may not be found. */
+struct sutra_sifted_walk {
+    const struct sutra_space *space;
+    size_t k, ef;
+    size_t met, hidden;   /* rows a walk may meet, and about how many of them are not to be found */
+    const uint64_t *view; /* see sutra_front_shows */
+};
+/* Walk as wide as it takes to find what a walk of width ef finds where nothing is hidden. The first
+ * found_out of walk->pool are the nearest found, at most as many as deserve a rerank. SIZE_MAX: it
+ * would cost as much as a scan, which is to follow. SUTRA_E_NO_MEMORY. */
+int sutra_front_walk_sifted(const struct sutra_front *front, const struct sutra_sifted_walk *sifted,
+                            const struct sutra_work_query *query, struct sutra_scratch *walk,
+                            size_t *found_out);
+
 /* query.c */
 /* Set the vector of a query whose arrays are there. coded: get it ready for codes. */
-void sutra_index_set_query(const struct sutra_index *index, struct sutra_work_query *query,
+void sutra_front_set_query(const struct sutra_front *front, struct sutra_work_query *query,
                            const float *vector, bool coded);
-/* Walk the graph of a linked index; what is found is in walk->pool. */
-void sutra_index_walk(const struct sutra_index *index, const struct sutra_space *space,
-                      const struct sutra_work_query *query, size_t ef, struct sutra_scratch *walk);
 /* How many of the rows found by a walk of width ef deserve a rerank. */
 size_t sutra_index_rerank_rows(size_t k, size_t ef);
 /* Take the first `wanted` of the rows found among the query's best, by the best distance known;
  * without quantization, where a walk's keys are distances, they become the best. */
-void sutra_index_rank(const struct sutra_index *index, struct sutra_work_query *query,
+void sutra_front_rank(const struct sutra_front *front, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k);
 /* filtered_search.c: the k best of the rows that pass. Rows below `nodes` are in the graph, those
  * below `coded` have codes (or, without quantization, keys); the rest is compared exactly. coded 0:
  * all is, and `space` and `walk` are not looked at. */
-int sutra_index_search_passing(const struct sutra_index *index, const struct sutra_space *space,
+int sutra_front_search_passing(const struct sutra_front *front, const struct sutra_space *space,
                                const struct sutra_sieve *sieve, size_t nodes, size_t coded,
                                struct sutra_work_query *query, size_t k, size_t ef,
                                struct sutra_scratch *walk, struct sutra_plan *plan_out);
@@ -187,98 +203,73 @@ struct sutra_query_scratch *sutra_index_take_scratch(struct sutra_index *index, 
 void sutra_index_give_scratch(struct sutra_index *index, struct sutra_query_scratch *scratch);
 void sutra_index_free_scratch(struct sutra_index *index);
 /* Finite, and shorter than the root of SUTRA_SQUARE_MAX; fault.row names the first that is not. */
-int sutra_index_check_vectors(const struct sutra_index *index, const float *vectors, size_t stride,
+int sutra_front_check_vectors(const struct sutra_front *front, const float *vectors, size_t stride,
                               size_t count, struct sutra_fault *fault_out);
 /* 1/|v| for cosine (0 for a zero vector), 1 otherwise. */
-float sutra_index_scale(const struct sutra_index *index, const float *vector);
+float sutra_front_scale(const struct sutra_front *front, const float *vector);
 /* Write the k best items (key, row) as ids and distances, padded. */
-void sutra_index_write_hits(const struct sutra_index *index, const uint64_t *best, size_t count,
+void sutra_front_write_hits(const struct sutra_front *front, const uint64_t *best, size_t count,
                             size_t k, int64_t *ids_out, float *distances_out);
 
-SUTRA_INLINE const float *sutra_index_original(const struct sutra_index *index, size_t row)
-{
-    return sutra_planes_row(&index->planes, SUTRA_PLANE_ORIGINAL, row);
-}
-
-/* Of a streamed index: birth <= view < death. */
-SUTRA_INLINE bool sutra_index_is_visible(const struct sutra_index *index, size_t row, uint64_t view)
-{
-    const uint64_t *births = sutra_planes_row(&index->planes, SUTRA_PLANE_BIRTH, 0);
-    const uint64_t *deaths = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, 0);
-    return births[row] <= view && view < __atomic_load_n(&deaths[row], __ATOMIC_RELAXED);
-}
-
-/* Rows that readers may see. */
+/* Rows of a streamed index that readers may see. */
 SUTRA_INLINE size_t sutra_index_rows(const struct sutra_index *index)
 {
-    return __atomic_load_n(&index->count, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&index->stream.rows, __ATOMIC_ACQUIRE);
 }
-
-SUTRA_INLINE bool sutra_index_has_codes(const struct sutra_index *index)
-{
-    return index->planes.plane[SUTRA_PLANE_HIGH].base != NULL;
-}
-
-SUTRA_INLINE bool sutra_index_has_originals(const struct sutra_index *index)
-{
-    return index->planes.plane[SUTRA_PLANE_ORIGINAL].base != NULL;
-}
-
-/* index.c: take the read lock, unless the index is closed (SUTRA_E_CLOSED); with_id_table: so that
- * sutra_index_row_of works (SUTRA_E_NO_MEMORY). On failure the lock is not held. */
-int sutra_index_lock_read(struct sutra_index *index, bool with_id_table);
-/* A row's vector, as given or decoded. SUTRA_E_NO_MEMORY. */
-int sutra_index_read_row(const struct sutra_index *index, size_t row, float *vector_out);
 
 /* encode.c */
 struct sutra_encoding {
-    const struct sutra_index *index;
+    const struct sutra_front *front;
     const struct sutra_quantizer *quantizer;
     const struct sutra_plane *planes; /* where codes go: _HIGH, _LOW (may be absent), _CORRECTION */
     const float *vectors; /* of first_row; NULL: decode the index's codes, by its own quantizer */
     size_t stride;        /* floats */
     size_t first_row;
 };
-size_t sutra_encoding_scratch_bytes(const struct sutra_index *index);
+size_t sutra_encoding_scratch_bytes(const struct sutra_front *front);
 /* Encode rows first_row + [begin, end). scratch is aligned to 64 bytes. */
 void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, size_t begin,
                          size_t end);
 /* Encode `count` rows. SUTRA_E_NO_MEMORY, before anything is written. */
 int sutra_encoding_run(const struct sutra_encoding *encoding, size_t count, unsigned threads);
 /* Fit a quantizer to `count` vectors. */
-int sutra_index_fit(const struct sutra_index *index, struct sutra_quantizer *quantizer,
+int sutra_front_fit(const struct sutra_front *front, struct sutra_quantizer *quantizer,
                     const float *vectors, size_t stride, size_t count);
 /* Make a quantizer fitted to the first `count` rows: to originals, or to what codes stand for. */
-int sutra_index_fit_anew(const struct sutra_index *index, size_t count,
+int sutra_front_fit_anew(const struct sutra_front *front, size_t count,
                          struct sutra_quantizer *quantizer_out);
 
 /* Fit the quantizer anew when the index has grown this much. */
 #define SUTRA_REFIT_GROWTH 8u
 
+/* renew.c: codes by a quantizer that is fitted anew, for those of `now`. */
+#define SUTRA_CODE_PLANES ((size_t)SUTRA_PLANE_CORRECTION + 1)
+
+struct sutra_renewal {
+    struct sutra_index *index;
+    struct sutra_quantizer quantizer;
+    struct sutra_plane planes[SUTRA_CODE_PLANES]; /* by SUTRA_PLANE_HIGH, _LOW, _CORRECTION */
+    unsigned threads;
+    size_t fitted;  /* rows the quantizer was fitted to */
+    size_t encoded; /* rows that have their codes */
+};
+
+/* Fit to the first `rows` rows; _end follows, unless it fails: SUTRA_E_NO_MEMORY, _CAPACITY. */
+int sutra_renewal_begin(struct sutra_renewal *renewal, struct sutra_index *index, size_t rows,
+                        unsigned threads);
+/* Make the codes of rows that have none, up to `rows`; from originals, or from the old codes. */
+int sutra_renewal_encode(struct sutra_renewal *renewal, size_t rows);
+/* Room for `rows` rows. */
+int sutra_renewal_commit(struct sutra_renewal *renewal, size_t rows);
+/* Put quantizer and codes into `now`; those that were there are left. */
+void sutra_renewal_adopt(struct sutra_renewal *renewal, struct sutra_left *left);
+/* Let go of what was not adopted. */
+void sutra_renewal_end(struct sutra_renewal *renewal);
+
 /* resident.c */
 /* Start copying the hot planes if they fit in half of the free memory; failing to is no error. */
 void sutra_index_start_copier(struct sutra_index *index);
-/* Must be called without the lock held. */
+/* Must be called without holding `writer`. */
 void sutra_index_stop_copier(struct sutra_index *index);
-
-/* A zero vector has no direction, so under cosine its codes mean nothing. Its correction says so:
- * {more than 0, 0}, which no other row has. */
-SUTRA_INLINE bool sutra_index_is_zero_row(const struct sutra_index *index, size_t row)
-{
-    if (index->options.metric != SUTRA_METRIC_COSINE)
-        return false;
-    const float *correction = sutra_planes_row(&index->planes, SUTRA_PLANE_CORRECTION, row);
-    return correction[0] > 0.0f && correction[1] == 0.0f;
-}
-
-/* The distance that a squared Euclidean one between unit vectors stands for, by metric; a zero
- * row or query lies at 1. query_scale is 0 for a zero query. */
-SUTRA_INLINE float sutra_index_code_distance(const struct sutra_index *index, float query_scale,
-                                             size_t row, float distance)
-{
-    if (index->options.metric != SUTRA_METRIC_COSINE)
-        return distance;
-    return query_scale == 0.0f || sutra_index_is_zero_row(index, row) ? 1.0f : 0.5f * distance;
-}
 
 #endif

@@ -1,16 +1,19 @@
 /* Residency "auto": an index opened mapped answers at once, and a thread copies its hot planes
  * (links, codes, corrections, ids) into anonymous, huge-page memory behind its back.
  *
- * The copy is made under the read lock, so nothing changes meanwhile; the swap takes the write
- * lock for a moment. A plane that an add has begun to change is left alone.
+ * The copy is made as a writer, so nothing changes meanwhile; readers go on, and get the copies
+ * with the next front. A plane that an add has begun to change is left alone.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/platform.h"
+
+#define HOT_PLANES_MAX 6u
 
 /* A plane and where its copy goes. */
 struct hot_plane {
@@ -21,14 +24,14 @@ struct hot_plane {
 static size_t list_hot_planes(struct sutra_index *index, struct hot_plane *hot)
 {
     size_t count = 0;
-    hot[count++].plane = &index->graph.links.plane[0];
-    hot[count++].plane = &index->planes.plane[SUTRA_PLANE_HIGH];
-    hot[count++].plane = &index->planes.plane[SUTRA_PLANE_CORRECTION];
-    hot[count++].plane = &index->planes.plane[SUTRA_PLANE_ID];
-    if (!sutra_index_has_originals(index))
-        hot[count++].plane = &index->planes.plane[SUTRA_PLANE_LOW];
-    if (index->options.quantization == SUTRA_QUANT_NONE)
-        hot[count++].plane = &index->planes.plane[SUTRA_PLANE_ORIGINAL];
+    hot[count++].plane = &index->now.graph.links.plane[0];
+    hot[count++].plane = &index->now.planes.plane[SUTRA_PLANE_HIGH];
+    hot[count++].plane = &index->now.planes.plane[SUTRA_PLANE_CORRECTION];
+    hot[count++].plane = &index->now.planes.plane[SUTRA_PLANE_ID];
+    if (!sutra_front_has_originals(&index->now))
+        hot[count++].plane = &index->now.planes.plane[SUTRA_PLANE_LOW];
+    if (index->now.options.quantization == SUTRA_QUANT_NONE)
+        hot[count++].plane = &index->now.planes.plane[SUTRA_PLANE_ORIGINAL];
     return count;
 }
 
@@ -37,36 +40,49 @@ static bool stop_asked(struct sutra_index *index)
     return __atomic_load_n(&index->copier_stop, __ATOMIC_RELAXED);
 }
 
-static void *copy_hot_planes(void *context)
+/* As the writer. */
+static int copy_planes(struct sutra_index *index, struct hot_plane *hot, size_t planes)
 {
-    struct sutra_index *index = context;
-    struct hot_plane hot[6];
-    memset(hot, 0, sizeof hot);
     int status = SUTRA_OK;
-
-    sutra_lock_read(&index->lock);
-    const size_t rows = index->count, planes = index->closed ? 0 : list_hot_planes(index, hot);
     for (size_t p = 0; p < planes && status == SUTRA_OK; p++) {
         const struct sutra_plane *plane = hot[p].plane;
         if (stop_asked(index))
             status = SUTRA_E_CANCELLED;
         else if (plane->base && plane->arena.mapped_read_only)
-            status = sutra_plane_copy(plane, rows, SUTRA_HUGE_ADVISE, &hot[p].copy);
+            status = sutra_plane_copy(plane, index->now.count, SUTRA_HUGE_ADVISE, &hot[p].copy);
     }
-    sutra_unlock(&index->lock);
+    return status;
+}
 
-    sutra_lock_write(&index->lock);
-    if (status == SUTRA_OK && !index->closed && index->count == rows && !stop_asked(index)) {
-        for (size_t p = 0; p < planes; p++) {
-            if (!hot[p].copy.base || !hot[p].plane->arena.mapped_read_only)
-                continue;
-            const struct sutra_plane mapped = *hot[p].plane;
-            *hot[p].plane = hot[p].copy;
-            hot[p].copy = mapped;
-        }
-        index->arena = true;
+static void put_in_place(struct sutra_index *index, struct hot_plane *hot, size_t planes,
+                         struct sutra_front *fresh)
+{
+    struct sutra_left left = {.plane_count = 0};
+    for (size_t p = 0; p < planes; p++) {
+        if (!hot[p].copy.base)
+            continue;
+        sutra_left_plane(&left, hot[p].plane);
+        *hot[p].plane = hot[p].copy;
+        hot[p].copy = (struct sutra_plane){0};
     }
-    sutra_unlock(&index->lock);
+    index->now.arena = true;
+    sutra_front_publish(index, fresh, &left);
+    sutra_front_settle(index);
+}
+
+static void *copy_hot_planes(void *context)
+{
+    struct sutra_index *index = context;
+    struct hot_plane hot[HOT_PLANES_MAX];
+    memset(hot, 0, sizeof hot);
+    struct sutra_front *fresh = sutra_front_new();
+    pthread_mutex_lock(&index->writer);
+    const size_t planes = index->closed ? 0 : list_hot_planes(index, hot);
+    if (planes && fresh && copy_planes(index, hot, planes) == SUTRA_OK)
+        put_in_place(index, hot, planes, fresh);
+    else
+        free(fresh);
+    pthread_mutex_unlock(&index->writer);
     for (size_t p = 0; p < planes; p++)
         sutra_plane_release(&hot[p].copy);
     return NULL;
@@ -74,12 +90,12 @@ static void *copy_hot_planes(void *context)
 
 void sutra_index_start_copier(struct sutra_index *index)
 {
-    struct hot_plane hot[6];
+    struct hot_plane hot[HOT_PLANES_MAX];
     struct sutra_platform platform;
     uint64_t bytes = 0;
     const size_t planes = list_hot_planes(index, hot);
     for (size_t p = 0; p < planes; p++)
-        bytes += (uint64_t)index->count * hot[p].plane->row_bytes;
+        bytes += (uint64_t)index->now.count * hot[p].plane->row_bytes;
     sutra_platform_read(&platform);
     if (bytes == 0 || bytes > platform.memory_available_bytes / 2)
         return;
@@ -95,10 +111,10 @@ void sutra_index_start_copier(struct sutra_index *index)
 void sutra_index_stop_copier(struct sutra_index *index)
 {
     __atomic_store_n(&index->copier_stop, true, __ATOMIC_RELAXED);
-    sutra_lock_write(&index->lock);
+    pthread_mutex_lock(&index->writer);
     const bool started = index->copier_started;
     index->copier_started = false;
-    sutra_unlock(&index->lock);
+    pthread_mutex_unlock(&index->writer);
     if (started)
         pthread_join(index->copier, NULL);
 }

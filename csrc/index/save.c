@@ -53,19 +53,19 @@ static int write_plane(struct save *save, uint32_t kind, const struct sutra_plan
     return plane->base ? write_section(save, kind, plane->base, plane->row_bytes, count) : SUTRA_OK;
 }
 
-static int write_sections(struct save *save, const struct sutra_index *index)
+static int write_sections(struct save *save, const struct sutra_front *now)
 {
-    const struct sutra_graph *graph = &index->graph;
-    const struct sutra_quantizer *quantizer = &index->quantizer;
+    const struct sutra_graph *graph = &now->graph;
+    const struct sutra_quantizer *quantizer = &now->quantizer;
     int status = SUTRA_OK;
-    if (index->linked && index->options.quantization != SUTRA_QUANT_NONE) {
+    if (now->linked && now->options.quantization != SUTRA_QUANT_NONE) {
         status = write_section(save, SUTRA_SECTION_MEAN, quantizer->rotated_mean, sizeof(float),
                                quantizer->rotated_dim);
         if (status == SUTRA_OK)
             status = write_section(save, SUTRA_SECTION_SIGNS, quantizer->signs, 1,
                                    quantizer->rotated_dim / 8 * 4);
     }
-    if (index->linked) {
+    if (now->linked) {
         static const uint32_t kinds[SUTRA_UPPER_PLANES] = {
             SUTRA_SECTION_UPPER_NODE, SUTRA_SECTION_UPPER_FIRST, SUTRA_SECTION_UPPER_LEVEL};
         for (unsigned p = 0; status == SUTRA_OK && p < SUTRA_UPPER_PLANES; p++)
@@ -74,29 +74,30 @@ static int write_sections(struct save *save, const struct sutra_index *index)
             status = write_plane(save, SUTRA_SECTION_UPPER_LINKS, &graph->upper_links.plane[0],
                                  graph->list_count);
         if (status == SUTRA_OK)
-            status = write_plane(save, SUTRA_SECTION_LINKS, &graph->links.plane[0], index->count);
+            status = write_plane(save, SUTRA_SECTION_LINKS, &graph->links.plane[0], now->count);
     }
     static const uint32_t kinds[SUTRA_PLANE_FILE_COUNT] = {
         SUTRA_SECTION_HIGH, SUTRA_SECTION_LOW, SUTRA_SECTION_CORRECTION, SUTRA_SECTION_ID,
         SUTRA_SECTION_ORIGINAL};
     for (unsigned p = 0; status == SUTRA_OK && p < SUTRA_PLANE_FILE_COUNT; p++)
-        status = write_plane(save, kinds[p], &index->planes.plane[p], index->count);
+        status = write_plane(save, kinds[p], &now->planes.plane[p], now->count);
     return status;
 }
 
 static void fill_header(struct save *save, const struct sutra_index *index)
 {
     uint8_t *header = save->header;
-    const struct sutra_index_options *options = &index->options;
+    const struct sutra_front *now = &index->now;
+    const struct sutra_index_options *options = &now->options;
     uint32_t flags = 0;
     flags |= options->keep_originals ? SUTRA_FLAG_KEEP_ORIGINALS : 0;
-    flags |= index->identity_ids ? SUTRA_FLAG_IDENTITY_IDS : 0;
-    flags |= index->linked ? SUTRA_FLAG_GRAPH : 0;
+    flags |= now->identity_ids ? SUTRA_FLAG_IDENTITY_IDS : 0;
+    flags |= now->linked ? SUTRA_FLAG_GRAPH : 0;
     memcpy(header + SUTRA_HEADER_MAGIC, SUTRA_INDEX_MAGIC, 8);
     sutra_store_u32(header + SUTRA_HEADER_VERSION, SUTRA_INDEX_VERSION);
     sutra_store_u32(header + SUTRA_HEADER_SECTION_COUNT, save->section_count);
     sutra_store_u64(header + SUTRA_HEADER_FILE_BYTES, save->writer.written_bytes);
-    sutra_store_u64(header + SUTRA_HEADER_COUNT, index->count);
+    sutra_store_u64(header + SUTRA_HEADER_COUNT, now->count);
     sutra_store_u32(header + SUTRA_HEADER_DIM, options->dim);
     sutra_store_u32(header + SUTRA_HEADER_METRIC, (uint32_t)options->metric);
     sutra_store_u32(header + SUTRA_HEADER_QUANTIZATION, (uint32_t)options->quantization);
@@ -105,11 +106,12 @@ static void fill_header(struct save *save, const struct sutra_index *index)
     sutra_store_u32(header + SUTRA_HEADER_EF_CONSTRUCTION, options->ef_construction);
     sutra_store_u64(header + SUTRA_HEADER_SEED, options->seed);
     sutra_store_u64(header + SUTRA_HEADER_NEXT_ID, (uint64_t)index->next_id);
-    sutra_store_u64(header + SUTRA_HEADER_ENTRY, index->graph.entry);
-    sutra_store_u64(header + SUTRA_HEADER_UPPER_COUNT, index->graph.upper_count);
-    sutra_store_u64(header + SUTRA_HEADER_LIST_COUNT, index->graph.list_count);
-    sutra_store_u64(header + SUTRA_HEADER_FITTED_COUNT, index->fitted_count);
-    sutra_store_u32(header + SUTRA_HEADER_TUNED_EF, index->tuned_ef);
+    sutra_store_u64(header + SUTRA_HEADER_ENTRY, now->graph.entry);
+    sutra_store_u64(header + SUTRA_HEADER_UPPER_COUNT, now->graph.upper_count);
+    sutra_store_u64(header + SUTRA_HEADER_LIST_COUNT, now->graph.list_count);
+    sutra_store_u64(header + SUTRA_HEADER_FITTED_COUNT, now->fitted_count);
+    sutra_store_u32(header + SUTRA_HEADER_TUNED_EF,
+                    __atomic_load_n(&index->tuned_ef, __ATOMIC_RELAXED));
     sutra_store_u32(header + SUTRA_HEADER_CRC, sutra_crc32c(0, header, SUTRA_HEADER_CRC));
 }
 
@@ -121,7 +123,7 @@ static int save_locked(const struct sutra_index *index, const char *path)
         return status;
     status = sutra_file_writer_append(&save.writer, save.header, sizeof save.header);
     if (status == SUTRA_OK)
-        status = write_sections(&save, index);
+        status = write_sections(&save, &index->now);
     /* Whole pages at the end: the last section can be mapped like the others. */
     if (status == SUTRA_OK)
         status = sutra_file_writer_align(&save.writer, SUTRA_SECTION_ALIGNMENT);
@@ -136,10 +138,11 @@ static int save_locked(const struct sutra_index *index, const char *path)
     return status;
 }
 
+/* An add changes lists in place: one at a time. */
 int sutra_index_save(struct sutra_index *index, const char *path)
 {
-    sutra_lock_read(&index->lock);
+    pthread_mutex_lock(&index->writer);
     const int status = index->closed ? SUTRA_E_CLOSED : save_locked(index, path);
-    sutra_unlock(&index->lock);
+    pthread_mutex_unlock(&index->writer);
     return status;
 }

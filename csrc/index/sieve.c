@@ -17,6 +17,12 @@
 /* 2^64 over the golden ratio: multiples of it, as fractions of 2^64, spread evenly. */
 #define GOLDEN 0x9e3779b97f4a7c15u
 
+/* May rows below the sieve's end be invisible? */
+static bool hides_rows(const struct sutra_filter *filter)
+{
+    return filter->births || filter->dead;
+}
+
 static uint64_t word_at(const struct sutra_filter *filter, uint64_t bit)
 {
     const uint64_t byte = bit / 8, bytes = (filter->limit + 7) / 8;
@@ -42,14 +48,14 @@ static size_t count_bits(const struct sutra_filter *filter, uint64_t end)
 }
 
 /* Rows of listed ids as a bitmap of rows. */
-static int set_rows(const struct sutra_index *index, const struct sutra_id_set *set,
+static int set_rows(const struct sutra_front *front, const struct sutra_id_set *set,
                     struct sutra_sieve *sieve)
 {
     uint8_t *const bits = calloc(sieve->rows / 8 + 1, 1);
     if (!bits)
         return SUTRA_E_NO_MEMORY;
     for (size_t j = 0; j < set->id_count; j++) {
-        const size_t row = sutra_index_row_of(index, set->ids[j]);
+        const size_t row = sutra_front_row_of(front, set->ids[j]);
         if (row >= sieve->rows)
             continue;
         sieve->passing += !(bits[row / 8] >> (row % 8) & 1);
@@ -82,7 +88,7 @@ static size_t probe(struct sutra_sieve *sieve)
 static size_t estimate(const struct sutra_sieve *sieve, size_t hits)
 {
     const struct sutra_filter *const filter = &sieve->filter;
-    const bool exact = !filter->labels && !filter->births;
+    const bool exact = !filter->labels && !hides_rows(filter);
     const size_t probed = (size_t)((uint64_t)sieve->rows * hits / PROBES);
     if (hits >= HITS_MIN && !(exact && sieve->rows <= COUNT_ROWS_MAX))
         return probed;
@@ -91,23 +97,23 @@ static size_t estimate(const struct sutra_sieve *sieve, size_t hits)
     return exact || counted < most ? counted : most;
 }
 
-int sutra_sieve_make(const struct sutra_index *index, const struct sutra_id_set *set, size_t rows,
+int sutra_sieve_make(const struct sutra_front *front, const struct sutra_id_set *set, size_t rows,
                      const uint64_t *view, struct sutra_sieve *sieve_out)
 {
-    *sieve_out = (struct sutra_sieve){.rows = rows};
+    *sieve_out = (struct sutra_sieve){.rows = rows, .filter = {.rows = rows, .dead = front->dead}};
     struct sutra_filter *const filter = &sieve_out->filter;
     if (view)
         *filter =
-            (struct sutra_filter){.births = sutra_planes_row(&index->planes, SUTRA_PLANE_BIRTH, 0),
-                                  .deaths = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, 0),
+            (struct sutra_filter){.births = sutra_planes_row(&front->planes, SUTRA_PLANE_BIRTH, 0),
+                                  .deaths = sutra_planes_row(&front->planes, SUTRA_PLANE_DEATH, 0),
                                   .view = *view};
     if (set->bits) {
         filter->bits = set->bits;
         filter->limit = set->bit_count;
-        if (!index->identity_ids)
-            filter->labels = sutra_planes_row(&index->planes, SUTRA_PLANE_ID, 0);
+        if (!front->identity_ids)
+            filter->labels = sutra_planes_row(&front->planes, SUTRA_PLANE_ID, 0);
     } else {
-        const int status = set_rows(index, set, sieve_out);
+        const int status = set_rows(front, set, sieve_out);
         if (status != SUTRA_OK)
             return status;
     }
@@ -168,8 +174,9 @@ size_t sutra_sieve_next(const struct sutra_sieve *sieve, size_t *at, size_t end,
     for (;;) {
         const size_t count = filter->labels ? next_labelled(filter, at, end, most, rows_out)
                                             : next_bits(filter, at, end, most, rows_out);
-        size_t kept = filter->births ? 0 : count;
-        for (size_t j = 0; filter->births && j < count; j++) {
+        const bool hides = hides_rows(filter);
+        size_t kept = hides ? 0 : count;
+        for (size_t j = 0; hides && j < count; j++) {
             rows_out[kept] = rows_out[j];
             kept += sutra_filter_sees(filter, rows_out[j]);
         }

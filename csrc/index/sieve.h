@@ -1,14 +1,14 @@
 /* What a filter lets pass, in rows: made once for a filter, used by every search that has it.
  *
  * Ownership: _make then _free; the set it is made of is borrowed until then. Threading: made and
- * used under the index's read lock; const once made. Errors: SUTRA_E_NO_MEMORY, before anything is
+ * used inside the front; const once made. Errors: SUTRA_E_NO_MEMORY, before anything is
  * owned.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_INDEX_SIEVE_H
 #define SUTRA_INDEX_SIEVE_H
 
-#include "index.h"
+#include "front.h"
 #include "../graph/filter.h"
 
 #define SUTRA_SIEVE_SEEDS 16u
@@ -22,9 +22,9 @@ struct sutra_sieve {
     void *bits; /* the filter's, if they are its own */
 };
 
-/* view NULL: rows have no lifetimes. For a list of ids the index's table of ids must be there, and
- * ids must not be labels that several rows have. */
-int sutra_sieve_make(const struct sutra_index *index, const struct sutra_id_set *set, size_t rows,
+/* Of rows [0, rows). view NULL: rows have no lifetimes. For a list of ids the index's table of ids
+ * must be there, and ids must not be labels that several rows have. */
+int sutra_sieve_make(const struct sutra_front *front, const struct sutra_id_set *set, size_t rows,
                      const uint64_t *view, struct sutra_sieve *sieve_out);
 void sutra_sieve_free(struct sutra_sieve *sieve);
 

@@ -17,28 +17,46 @@
 
 static int prepare(struct sutra_index *index)
 {
-    int status = sutra_planes_revive(&index->planes, SUTRA_PLANE_ID, sizeof(int64_t));
+    struct sutra_planes *planes = &index->now.planes;
+    int status = sutra_planes_revive(planes, SUTRA_PLANE_ID, sizeof(int64_t));
     if (status == SUTRA_OK)
-        status = sutra_planes_revive(&index->planes, SUTRA_PLANE_BIRTH, sizeof(uint64_t));
+        status = sutra_planes_revive(planes, SUTRA_PLANE_BIRTH, sizeof(uint64_t));
     if (status == SUTRA_OK)
-        status = sutra_planes_revive(&index->planes, SUTRA_PLANE_DEATH, sizeof(uint64_t));
-    if (status != SUTRA_OK || index->options.keep_originals)
+        status = sutra_planes_revive(planes, SUTRA_PLANE_DEATH, sizeof(uint64_t));
+    if (status != SUTRA_OK || index->now.options.keep_originals)
         return status;
-    index->stream.scratch = malloc(sutra_encoding_scratch_bytes(index));
+    index->stream.scratch = malloc(sutra_encoding_scratch_bytes(&index->now));
     return index->stream.scratch ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+}
+
+int sutra_stream_make(const struct sutra_kernels *kernels,
+                      const struct sutra_index_options *options, struct sutra_index **index_out,
+                      struct sutra_fault *fault_out)
+{
+    struct sutra_index *index = NULL;
+    int status = sutra_index_make(kernels, options, &index, fault_out);
+    if (status != SUTRA_OK)
+        return status;
+    index->streamed = true;
+    index->now.graph.peers = true;
+    index->now.identity_ids = false;
+    status = prepare(index);
+    if (status != SUTRA_OK) {
+        sutra_index_free(index);
+        return status;
+    }
+    *index_out = index;
+    return SUTRA_OK;
 }
 
 int sutra_stream_new(const struct sutra_kernels *kernels, const struct sutra_index_options *options,
                      struct sutra_index **index_out, struct sutra_fault *fault_out)
 {
-    struct sutra_index *index = NULL;
-    int status = sutra_index_new(kernels, options, &index, fault_out);
+    struct sutra_index *index;
+    int status = sutra_stream_make(kernels, options, &index, fault_out);
     if (status != SUTRA_OK)
         return status;
-    index->streamed = true;
-    index->graph.peers = true;
-    index->identity_ids = false;
-    status = prepare(index);
+    status = sutra_index_show(index);
     if (status != SUTRA_OK) {
         sutra_index_free(index);
         return status;
@@ -51,11 +69,11 @@ int sutra_stream_new(const struct sutra_kernels *kernels, const struct sutra_ind
 
 int sutra_stream_reserve(struct sutra_index *index, size_t count)
 {
-    const size_t rows = index->count;
+    const size_t rows = index->stream.rows;
     if (count > SUTRA_ROWS_MAX - rows)
         return SUTRA_E_CAPACITY;
     pthread_mutex_lock(&index->stream.gate);
-    const int status = sutra_planes_ensure(&index->planes, rows + count);
+    const int status = sutra_planes_ensure(&index->now.planes, rows + count);
     pthread_mutex_unlock(&index->stream.gate);
     return status;
 }
@@ -63,18 +81,19 @@ int sutra_stream_reserve(struct sutra_index *index, size_t count)
 int sutra_stream_check(const struct sutra_index *index, const float *vectors, size_t stride,
                        size_t count, struct sutra_fault *fault_out)
 {
-    return sutra_index_check_vectors(index, vectors, stride, count, fault_out);
+    return sutra_front_check_vectors(&index->now, vectors, stride, count, fault_out);
 }
 
 /* Under the gate. */
-static void write_vectors(const struct sutra_index *index, const float *vectors, size_t stride,
+static void write_vectors(struct sutra_index *index, const float *vectors, size_t stride,
                           size_t first, size_t count)
 {
-    const size_t dim = index->options.dim;
-    if (!sutra_index_has_originals(index)) {
-        const struct sutra_encoding encoding = {.index = index,
-                                                .quantizer = &index->quantizer,
-                                                .planes = index->planes.plane,
+    const struct sutra_front *now = &index->now;
+    const size_t dim = now->options.dim;
+    if (!sutra_front_has_originals(now)) {
+        const struct sutra_encoding encoding = {.front = now,
+                                                .quantizer = &now->quantizer,
+                                                .planes = now->planes.plane,
                                                 .vectors = vectors,
                                                 .stride = stride,
                                                 .first_row = first};
@@ -82,9 +101,9 @@ static void write_vectors(const struct sutra_index *index, const float *vectors,
         return;
     }
     for (size_t j = 0; j < count; j++) {
-        float *row = sutra_planes_row(&index->planes, SUTRA_PLANE_ORIGINAL, first + j);
+        float *row = sutra_planes_row(&now->planes, SUTRA_PLANE_ORIGINAL, first + j);
         memcpy(row, vectors + j * stride, dim * sizeof *row);
-        memset(row + dim, 0, (index->original_stride - dim) * sizeof *row);
+        memset(row + dim, 0, (now->original_stride - dim) * sizeof *row);
     }
 }
 
@@ -92,28 +111,29 @@ void sutra_stream_append(struct sutra_index *index, const float *vectors, size_t
                          size_t count, const int64_t *labels, uint64_t birth,
                          uint32_t *first_row_out)
 {
-    const size_t first = index->count;
+    const size_t first = index->stream.rows;
     *first_row_out = (uint32_t)first;
     if (count == 0)
         return;
     pthread_mutex_lock(&index->stream.gate);
     write_vectors(index, vectors, stride, first, count);
-    memcpy(sutra_planes_row(&index->planes, SUTRA_PLANE_ID, first), labels, count * sizeof *labels);
-    uint64_t *births = sutra_planes_row(&index->planes, SUTRA_PLANE_BIRTH, 0);
-    uint64_t *deaths = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, 0);
+    memcpy(sutra_planes_row(&index->now.planes, SUTRA_PLANE_ID, first), labels,
+           count * sizeof *labels);
+    uint64_t *births = sutra_planes_row(&index->now.planes, SUTRA_PLANE_BIRTH, 0);
+    uint64_t *deaths = sutra_planes_row(&index->now.planes, SUTRA_PLANE_DEATH, 0);
     for (size_t row = first; row < first + count; row++) {
         births[row] = birth;
         deaths[row] = SUTRA_ROW_ALIVE;
     }
-    __atomic_store_n(&index->count, first + count, __ATOMIC_RELEASE);
+    __atomic_store_n(&index->stream.rows, first + count, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&index->stream.gate);
 }
 
 void sutra_stream_end_row(struct sutra_index *index, uint32_t row, uint64_t death)
 {
-    if (row >= index->count || death == SUTRA_ROW_ALIVE)
+    if (row >= index->stream.rows || death == SUTRA_ROW_ALIVE)
         return;
-    uint64_t *at = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, row);
+    uint64_t *at = sutra_planes_row(&index->now.planes, SUTRA_PLANE_DEATH, row);
     if (*at != SUTRA_ROW_ALIVE)
         return;
     __atomic_store_n(at, death, __ATOMIC_RELAXED);
@@ -125,7 +145,7 @@ void sutra_stream_end_row(struct sutra_index *index, uint32_t row, uint64_t deat
 
 uint32_t sutra_stream_dim(const struct sutra_index *index)
 {
-    return index->options.dim;
+    return index->now.options.dim;
 }
 
 size_t sutra_stream_rows(const struct sutra_index *index)
@@ -136,7 +156,7 @@ size_t sutra_stream_rows(const struct sutra_index *index)
 size_t sutra_stream_pending(const struct sutra_index *index)
 {
     /* In this order: what is linked was stored before. */
-    const size_t linked = __atomic_load_n(&index->graph.published.count, __ATOMIC_ACQUIRE);
+    const size_t linked = __atomic_load_n(&index->stream.linked, __ATOMIC_ACQUIRE);
     return sutra_index_rows(index) - linked;
 }
 
@@ -158,14 +178,19 @@ size_t sutra_stream_row_bytes(const struct sutra_index *index)
 
 int sutra_stream_get(struct sutra_index *index, uint32_t row, float *vector_out)
 {
-    sutra_lock_read(&index->lock);
-    const int status = row < sutra_index_rows(index) ? sutra_index_read_row(index, row, vector_out)
-                                                     : SUTRA_E_NOT_FOUND;
-    sutra_unlock(&index->lock);
+    struct sutra_reading reading;
+    if (row >= sutra_index_rows(index))
+        return SUTRA_E_NOT_FOUND;
+    int status = sutra_index_enter(index, false, &reading);
+    if (status != SUTRA_OK)
+        return status;
+    status = sutra_front_read_row(reading.front, row, vector_out);
+    sutra_index_leave(index, &reading);
     return status;
 }
 
+/* The plane of labels stays the one it is. */
 int64_t sutra_stream_label(const struct sutra_index *index, uint32_t row)
 {
-    return row < sutra_index_rows(index) ? sutra_index_id_of(index, row) : -1;
+    return row < sutra_index_rows(index) ? sutra_front_id_of(&index->now, row) : -1;
 }

@@ -8,10 +8,9 @@
  *
  * Ownership: made by _new or _load, freed by sutra_index_free; of index.h only that and _stats go
  * with it. Threading: _reserve, _append and _end_row are one thread's at a time (the writer's);
- * _link is one thread's at a time, and may run beside the writer; searches and reads run beside
- * both, and take a read lock that _link takes alone for moments only (to publish a step, or to swap
- * in new codes). Errors: as index.h; a failed _link leaves all rows as they were, pending or
- * linked.
+ * _link is one thread's at a time, and may run beside the writer, whom it stops for moments only;
+ * searches and reads run beside both, take no lock and wait for nobody (front.h says how). Errors:
+ * as index.h; a failed _link leaves all rows as they were, pending or linked.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_INDEX_STREAM_H
@@ -29,7 +28,7 @@ int sutra_stream_new(const struct sutra_kernels *kernels, const struct sutra_ind
 
 /* Room for `count` more rows: after it, _append of that many cannot fail. */
 int sutra_stream_reserve(struct sutra_index *index, size_t count);
-/* Vectors must be sound (sutra_index_check_vectors via sutra_stream_check). All rows are born at
+/* Vectors must be sound (sutra_front_check_vectors via sutra_stream_check). All rows are born at
  * `birth`. A search whose view is lower does not see them. */
 void sutra_stream_append(struct sutra_index *index, const float *vectors, size_t stride,
                          size_t count, const int64_t *labels, uint64_t birth,

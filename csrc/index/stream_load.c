@@ -42,8 +42,8 @@ static int fail(struct sutra_fault *fault_out, const char *what, uint64_t expect
 
 void sutra_stream_state(const struct sutra_index *index, bool with_graph, uint64_t *words_out)
 {
-    const struct sutra_index_options *options = &index->options;
-    const struct sutra_graph *graph = &index->graph;
+    const struct sutra_index_options *options = &index->now.options;
+    const struct sutra_graph *graph = &index->now.graph;
     words_out[WORD_ROWS] = sutra_index_rows(index);
     words_out[WORD_SHAPE] = options->dim | (uint64_t)options->m << 32;
     words_out[WORD_OPTIONS] = options->ef_construction | (uint64_t)options->metric << 32 |
@@ -52,7 +52,7 @@ void sutra_stream_state(const struct sutra_index *index, bool with_graph, uint64
     words_out[WORD_SEED] = options->seed;
     words_out[WORD_DEAD] = sutra_stream_dead(index);
     if (with_graph || !options->keep_originals)
-        words_out[WORD_FITTED] = sutra_index_has_codes(index) ? index->fitted_count : 0;
+        words_out[WORD_FITTED] = sutra_front_has_codes(&index->now) ? index->now.fitted_count : 0;
     if (with_graph) {
         words_out[WORD_LINKED] = graph->count;
         words_out[WORD_ENTRY] = graph->entry;
@@ -90,13 +90,13 @@ static void list_part(struct part_list *list, uint32_t kind, uint32_t flags,
 
 static void list_codes(struct part_list *list, struct sutra_index *index, size_t rows)
 {
-    struct sutra_quantizer *quantizer = &index->quantizer;
+    struct sutra_quantizer *quantizer = &index->now.quantizer;
     struct sutra_index_stream *stream = &index->stream;
-    struct sutra_plane *planes = index->planes.plane;
-    const bool keep = index->options.keep_originals;
+    struct sutra_plane *planes = index->now.planes.plane;
+    const bool keep = index->now.options.keep_originals;
     const uint32_t flags = keep ? SUTRA_PART_GRAPH : 0;
     const size_t first = list->count;
-    if (!sutra_index_has_codes(index))
+    if (!sutra_front_has_codes(&index->now))
         return;
     stream->mean = (struct sutra_plane){.base = (uint8_t *)quantizer->rotated_mean,
                                         .row_bytes = sizeof *quantizer->rotated_mean};
@@ -129,13 +129,14 @@ static void list_graph(struct part_list *list, struct sutra_graph *graph)
 void sutra_stream_parts(struct sutra_index *index, struct sutra_part *parts_out, size_t *count_out)
 {
     struct part_list list = {.parts = parts_out};
-    struct sutra_plane *planes = index->planes.plane;
+    struct sutra_plane *planes = index->now.planes.plane;
     const size_t rows = sutra_index_rows(index);
-    list_codes(&list, index, index->options.keep_originals ? index->graph.count : rows);
-    list_graph(&list, &index->graph);
+    list_codes(&list, index, index->now.options.keep_originals ? index->now.graph.count : rows);
+    list_graph(&list, &index->now.graph);
     list_part(&list, SUTRA_SECTION_ID, 0, &planes[SUTRA_PLANE_ID], rows, NULL);
     /* Once there are codes only a rerank reads originals. */
-    list_part(&list, SUTRA_SECTION_ORIGINAL, sutra_index_has_codes(index) ? SUTRA_PART_COLD : 0,
+    list_part(&list, SUTRA_SECTION_ORIGINAL,
+              sutra_front_has_codes(&index->now) ? SUTRA_PART_COLD : 0,
               &planes[SUTRA_PLANE_ORIGINAL], rows, NULL);
     list_part(&list, SUTRA_PART_ROW_BIRTH, 0, &planes[SUTRA_PLANE_BIRTH], rows, NULL);
     list_part(&list, SUTRA_PART_ROW_DEATH, SUTRA_PART_MUTABLE, &planes[SUTRA_PLANE_DEATH], rows,
@@ -220,11 +221,11 @@ static int load_array(const struct stream_load *load, uint32_t kind, size_t row_
 
 static int load_codes(const struct stream_load *load)
 {
-    struct sutra_index *index = load->index;
-    struct sutra_quantizer *quantizer = &index->quantizer;
-    struct sutra_plane *planes = index->planes.plane;
-    const int huge_pages = index->planes.huge_pages;
-    const bool keep = index->options.keep_originals;
+    struct sutra_front *now = &load->index->now;
+    struct sutra_quantizer *quantizer = &now->quantizer;
+    struct sutra_plane *planes = now->planes.plane;
+    const int huge_pages = now->planes.huge_pages;
+    const bool keep = now->options.keep_originals;
     const size_t rows = (size_t)load->words[keep ? WORD_LINKED : WORD_ROWS];
     const size_t code_bytes = quantizer->row_bytes;
     int status = load_array(load, SUTRA_SECTION_MEAN, sizeof(float), quantizer->rotated_dim,
@@ -235,7 +236,7 @@ static int load_codes(const struct stream_load *load)
     if (status == SUTRA_OK)
         status = load_plane(load, SUTRA_SECTION_HIGH, code_bytes, rows, load->hot, huge_pages,
                             &planes[SUTRA_PLANE_HIGH]);
-    if (status == SUTRA_OK && index->options.quantization == SUTRA_QUANT_U8)
+    if (status == SUTRA_OK && now->options.quantization == SUTRA_QUANT_U8)
         status = load_plane(load, SUTRA_SECTION_LOW, code_bytes, rows, load->hot && !keep,
                             huge_pages, &planes[SUTRA_PLANE_LOW]);
     if (status == SUTRA_OK)
@@ -254,8 +255,9 @@ static int load_codes(const struct stream_load *load)
 static int load_rows(const struct stream_load *load)
 {
     struct sutra_index *index = load->index;
-    struct sutra_plane *planes = index->planes.plane;
-    const int huge_pages = index->planes.huge_pages;
+    struct sutra_front *now = &index->now;
+    struct sutra_plane *planes = now->planes.plane;
+    const int huge_pages = now->planes.huge_pages;
     const size_t rows = (size_t)load->words[WORD_ROWS];
     const bool coded = load->words[WORD_FITTED] > 0;
     int status = load_plane(load, SUTRA_SECTION_ID, sizeof(int64_t), rows, load->hot, huge_pages,
@@ -268,20 +270,21 @@ static int load_rows(const struct stream_load *load)
                             huge_pages, &planes[SUTRA_PLANE_DEATH]);
     if (status == SUTRA_OK) /* rows are ended without reserving: a mapping becomes writable now */
         status = sutra_arena_commit(&planes[SUTRA_PLANE_DEATH].arena, rows * sizeof(uint64_t));
-    if (status == SUTRA_OK && coded && !index->options.keep_originals)
-        sutra_planes_drop(&index->planes, SUTRA_PLANE_ORIGINAL);
+    if (status == SUTRA_OK && coded && !now->options.keep_originals)
+        sutra_planes_drop(&now->planes, SUTRA_PLANE_ORIGINAL);
     else if (status == SUTRA_OK)
-        status = load_plane(load, SUTRA_SECTION_ORIGINAL, index->original_stride * sizeof(float),
+        status = load_plane(load, SUTRA_SECTION_ORIGINAL, now->original_stride * sizeof(float),
                             rows, load->hot && !coded, huge_pages, &planes[SUTRA_PLANE_ORIGINAL]);
     if (status == SUTRA_OK && coded)
         status = load_codes(load);
     if (status != SUTRA_OK)
         return status;
-    index->planes.capacity_rows = rows;
-    index->count = rows;
-    index->stream.coded = index->graph.count;
+    now->planes.capacity_rows = rows;
+    index->stream.rows = rows;
+    index->stream.linked = now->graph.count;
+    now->coded = now->graph.count;
     index->stream.dead = (size_t)load->words[WORD_DEAD];
-    index->fitted_count = (size_t)load->words[WORD_FITTED];
+    now->fitted_count = (size_t)load->words[WORD_FITTED];
     return sutra_dirty_seal(&index->stream.deaths_dirty, rows);
 }
 
@@ -289,8 +292,8 @@ static int load_graph(const struct stream_load *load)
 {
     static const uint32_t kinds[SUTRA_UPPER_PLANES] = {
         SUTRA_SECTION_UPPER_NODE, SUTRA_SECTION_UPPER_FIRST, SUTRA_SECTION_UPPER_LEVEL};
-    struct sutra_index *index = load->index;
-    struct sutra_graph *graph = &index->graph;
+    struct sutra_front *now = &load->index->now;
+    struct sutra_graph *graph = &now->graph;
     graph->count = (size_t)load->words[WORD_LINKED];
     graph->entry = load->words[WORD_ENTRY];
     graph->upper_count = (size_t)load->words[WORD_UPPER_COUNT];
@@ -319,8 +322,7 @@ static int load_graph(const struct stream_load *load)
         load->fault->row = where.row;
         return SUTRA_E_CORRUPT;
     }
-    sutra_graph_publish(graph);
-    index->linked = true;
+    now->linked = true;
     status = sutra_dirty_seal(&graph->links_dirty, graph->count);
     if (status == SUTRA_OK)
         status = sutra_dirty_seal(&graph->upper_links_dirty, graph->list_count);
@@ -335,7 +337,7 @@ int sutra_stream_load(const struct sutra_kernels *kernels, const uint64_t *words
     struct sutra_index_options options;
     *fault_out = SUTRA_FAULT_NONE;
     read_options(words, &options);
-    int status = sutra_stream_new(kernels, &options, &load.index, fault_out);
+    int status = sutra_stream_make(kernels, &options, &load.index, fault_out);
     if (status == SUTRA_E_CONFIG)
         return SUTRA_E_CORRUPT; /* the fault names the option */
     if (status != SUTRA_OK)
@@ -346,11 +348,13 @@ int sutra_stream_load(const struct sutra_kernels *kernels, const uint64_t *words
         status = load_graph(&load);
     if (status == SUTRA_OK)
         status = load_rows(&load);
+    load.index->now.arena = load.hot;
+    if (status == SUTRA_OK)
+        status = sutra_index_show(load.index);
     if (status != SUTRA_OK) {
         sutra_index_free(load.index);
         return status;
     }
-    load.index->arena = load.hot;
     *index_out = load.index;
     return SUTRA_OK;
 }
@@ -367,8 +371,8 @@ static int fail_row(struct sutra_fault *fault_out, size_t row, const char *what)
 static int verify_lifetimes(const struct sutra_index *index, size_t rows,
                             struct sutra_fault *fault_out)
 {
-    const uint64_t *births = sutra_planes_row(&index->planes, SUTRA_PLANE_BIRTH, 0);
-    const uint64_t *deaths = sutra_planes_row(&index->planes, SUTRA_PLANE_DEATH, 0);
+    const uint64_t *births = sutra_planes_row(&index->now.planes, SUTRA_PLANE_BIRTH, 0);
+    const uint64_t *deaths = sutra_planes_row(&index->now.planes, SUTRA_PLANE_DEATH, 0);
     size_t dead = 0;
     for (size_t row = 0; row < rows; row++) {
         const uint64_t death = __atomic_load_n(&deaths[row], __ATOMIC_RELAXED);
@@ -381,12 +385,12 @@ static int verify_lifetimes(const struct sutra_index *index, size_t rows,
     return SUTRA_OK;
 }
 
-static int verify_floats(const struct sutra_index *index, const struct sutra_plane *plane,
+static int verify_floats(const struct sutra_front *front, const struct sutra_plane *plane,
                          size_t rows, const char *what, struct sutra_fault *fault_out)
 {
     for (size_t row = 0; plane->base && row < rows; row++) {
         const void *floats = plane->base + row * plane->row_bytes;
-        if (!index->kernels->all_finite_f32(floats, plane->row_bytes / sizeof(float)))
+        if (!front->kernels->all_finite_f32(floats, plane->row_bytes / sizeof(float)))
             return fail_row(fault_out, row, what);
     }
     return SUTRA_OK;
@@ -395,26 +399,24 @@ static int verify_floats(const struct sutra_index *index, const struct sutra_pla
 int sutra_stream_verify(struct sutra_index *index, bool deep, struct sutra_fault *fault_out)
 {
     *fault_out = SUTRA_FAULT_NONE;
-    const struct sutra_plane *planes = index->planes.plane;
-    sutra_lock_read(&index->lock);
-    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    const size_t rows = sutra_index_rows(index), linked = index->graph.count;
-    if (status == SUTRA_OK && linked)
-        status = sutra_graph_verify(&index->graph, fault_out);
+    const struct sutra_front *now = &index->now;
+    const size_t rows = sutra_index_rows(index), linked = now->graph.count;
+    const bool originals = sutra_front_has_originals(now);
+    int status = SUTRA_OK;
+    if (linked)
+        status = sutra_graph_verify(&now->graph, fault_out);
     if (status == SUTRA_OK)
         status = verify_lifetimes(index, rows, fault_out);
-    if (status == SUTRA_OK && deep && sutra_index_has_originals(index) &&
-        sutra_index_check_vectors(index, sutra_index_original(index, 0), index->original_stride,
-                                  rows, fault_out) != SUTRA_OK)
+    if (status == SUTRA_OK && deep && originals &&
+        sutra_front_check_vectors(now, sutra_front_original(now, 0), now->original_stride, rows,
+                                  fault_out) != SUTRA_OK)
         status = fail_row(fault_out, (size_t)fault_out->row, "originals");
     if (status == SUTRA_OK && deep)
-        status = verify_floats(index, &planes[SUTRA_PLANE_CORRECTION],
-                               sutra_index_has_originals(index) ? linked : rows, "corrections",
-                               fault_out);
-    const float *mean = index->quantizer.rotated_mean;
-    if (status == SUTRA_OK && deep && sutra_index_has_codes(index) &&
-        !(index->kernels->dot_f32(mean, mean, index->quantizer.rotated_dim) < SUTRA_SQUARE_MAX))
+        status = verify_floats(now, &now->planes.plane[SUTRA_PLANE_CORRECTION],
+                               originals ? linked : rows, "corrections", fault_out);
+    const float *mean = now->quantizer.rotated_mean;
+    if (status == SUTRA_OK && deep && sutra_front_has_codes(now) &&
+        !(now->kernels->dot_f32(mean, mean, now->quantizer.rotated_dim) < SUTRA_SQUARE_MAX))
         status = fail(fault_out, "mean", 0, 0);
-    sutra_unlock(&index->lock);
     return status;
 }

@@ -2,12 +2,12 @@
  * is copied into huge-page memory of its own.
  *
  * The planes concerned are changed by the linker alone, which is the caller, so the copy needs no
- * lock; putting it in place takes a moment of the locks.
+ * lock; a front puts it in place.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "stream.h"
 #include "../base/platform.h"
@@ -22,18 +22,18 @@ struct hot {
 
 static uint64_t list_hot(struct sutra_index *index, struct hot *hot)
 {
-    hot[0].plane = &index->graph.links.plane[0];
-    hot[0].group = &index->graph.links;
-    hot[1].plane = &index->planes.plane[SUTRA_PLANE_HIGH];
-    hot[2].plane = &index->planes.plane[SUTRA_PLANE_CORRECTION];
-    hot[1].group = hot[2].group = &index->planes;
+    hot[0].plane = &index->now.graph.links.plane[0];
+    hot[0].group = &index->now.graph.links;
+    hot[1].plane = &index->now.planes.plane[SUTRA_PLANE_HIGH];
+    hot[2].plane = &index->now.planes.plane[SUTRA_PLANE_CORRECTION];
+    hot[1].group = hot[2].group = &index->now.planes;
     uint64_t bytes = 0;
     for (unsigned p = 0; p < HOT_PLANES; p++) {
         hot[p].copy = (struct sutra_plane){0};
         if (!hot[p].plane->base)
             hot[p].plane = NULL;
         else
-            bytes += (uint64_t)index->graph.count * hot[p].plane->row_bytes;
+            bytes += (uint64_t)index->now.graph.count * hot[p].plane->row_bytes;
     }
     return bytes;
 }
@@ -41,26 +41,29 @@ static uint64_t list_hot(struct sutra_index *index, struct hot *hot)
 /* The writer may have made room meanwhile: under its gate the copies get as much. */
 static int put_in_place(struct sutra_index *index, struct hot *hot)
 {
-    int status = SUTRA_OK;
+    struct sutra_left left = {.plane_count = 0};
+    struct sutra_front *fresh = sutra_front_new();
+    int status = fresh ? SUTRA_OK : SUTRA_E_NO_MEMORY;
     pthread_mutex_lock(&index->stream.gate);
     for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
         if (hot[p].plane)
             status = sutra_arena_commit(&hot[p].copy.arena,
                                         hot[p].group->capacity_rows * hot[p].plane->row_bytes);
     }
+    for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
+        if (!hot[p].plane)
+            continue;
+        sutra_left_plane(&left, hot[p].plane);
+        *hot[p].plane = hot[p].copy;
+        hot[p].copy = (struct sutra_plane){0};
+    }
     if (status == SUTRA_OK) {
-        sutra_lock_write(&index->lock);
-        for (unsigned p = 0; p < HOT_PLANES; p++) {
-            if (!hot[p].plane)
-                continue;
-            const struct sutra_plane mapped = *hot[p].plane;
-            *hot[p].plane = hot[p].copy;
-            hot[p].copy = mapped;
-        }
-        index->arena = true;
+        index->now.arena = true;
         /* Codes of pending rows were not copied: the linker makes them anew. */
-        __atomic_store_n(&index->stream.coded, index->graph.count, __ATOMIC_RELEASE);
-        sutra_unlock(&index->lock);
+        index->now.coded = index->now.graph.count;
+        sutra_front_publish(index, fresh, &left);
+    } else {
+        free(fresh);
     }
     pthread_mutex_unlock(&index->stream.gate);
     return status;
@@ -71,7 +74,7 @@ int sutra_stream_make_resident(struct sutra_index *index)
     struct hot hot[HOT_PLANES];
     struct sutra_platform platform;
     /* Without originals the writer encodes what it appends. */
-    if (!index->options.keep_originals || index->arena || index->graph.count == 0)
+    if (!index->now.options.keep_originals || index->now.arena || index->now.graph.count == 0)
         return SUTRA_OK;
     const uint64_t bytes = list_hot(index, hot);
     sutra_platform_read(&platform);
@@ -80,8 +83,8 @@ int sutra_stream_make_resident(struct sutra_index *index)
     int status = SUTRA_OK;
     for (unsigned p = 0; p < HOT_PLANES && status == SUTRA_OK; p++) {
         if (hot[p].plane)
-            status =
-                sutra_plane_copy(hot[p].plane, index->graph.count, SUTRA_HUGE_ADVISE, &hot[p].copy);
+            status = sutra_plane_copy(hot[p].plane, index->now.graph.count, SUTRA_HUGE_ADVISE,
+                                      &hot[p].copy);
     }
     if (status == SUTRA_OK)
         status = put_in_place(index, hot);

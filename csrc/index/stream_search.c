@@ -1,10 +1,9 @@
 /* Searching a streamed index: a walk over what is linked, a scan of what is not, and only rows
  * that are visible.
  *
- * Dead rows are ways to others, so a walk goes through them and what it has found is sifted
- * afterwards. With too few visible rows among them the walk is repeated, wider; when it would
- * cost as much as looking at every row, every row is looked at. Of rows that have codes but no
- * links yet, those with the best codes are reranked, as many as of the walk's.
+ * What a walk finds is sifted, see sifted_walk.c; where that comes to nothing, every row is looked
+ * at. Of rows that have codes but no links yet, those with the best codes are reranked, as many as
+ * of the walk's.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
@@ -15,9 +14,6 @@
 #include "sieve.h"
 #include "stream.h"
 #include "../base/threads.h"
-
-/* A walk is widened for rows that are known to be dead up to this much, before it starts. */
-#define WIDEN_AHEAD_MAX 8u
 
 struct stream_search {
     struct sutra_index *index;
@@ -35,9 +31,10 @@ struct stream_search {
     float *distances_out;
 };
 
-/* What a group of queries goes by, under one read lock: between groups the linker may publish. */
+/* What a group of queries goes by, inside one front: the next group may get a newer one. */
 struct moment {
     const struct stream_search *search;
+    const struct sutra_front *front;
     struct sutra_space space;
     size_t nodes;      /* in the graph */
     size_t coded_rows; /* the first of them are the nodes; what comes after has no codes */
@@ -48,51 +45,13 @@ struct moment {
 static void set_walk(struct moment *moment)
 {
     const struct stream_search *search = moment->search;
-    const struct sutra_index *index = search->index;
-    sutra_index_search_space(index, &moment->space);
+    const struct sutra_front *front = moment->front;
+    sutra_front_search_space(front, &moment->space);
     moment->coded_rows = moment->nodes;
-    if (sutra_index_has_codes(index))
-        moment->coded_rows = sutra_index_has_originals(index)
-                                 ? __atomic_load_n(&index->stream.coded, __ATOMIC_ACQUIRE)
-                                 : search->rows;
+    if (sutra_front_has_codes(front))
+        moment->coded_rows = sutra_front_has_originals(front) ? front->coded : search->rows;
     /* The search does not know rows that came after it began. */
     moment->coded_rows = moment->coded_rows < search->rows ? moment->coded_rows : search->rows;
-}
-
-/* The width to start with: wide enough to find ef alive rows if the dead lie evenly. */
-static size_t first_width(const struct stream_search *search, size_t nodes)
-{
-    const size_t dead = sutra_stream_dead(search->index);
-    size_t ef = search->ef;
-    if (dead > 0 && dead < search->rows) {
-        /* Rows that are to be reranked must be found besides. */
-        const size_t least = sutra_index_rerank_rows(search->k, ef), alive = search->rows - dead;
-        ef = ef > least ? ef : least;
-        ef = alive > search->rows / WIDEN_AHEAD_MAX
-                 ? (size_t)((uint64_t)ef * search->rows / alive) + 1
-                 : ef * WIDEN_AHEAD_MAX;
-    } else if (dead > 0) {
-        ef *= WIDEN_AHEAD_MAX;
-    }
-    return ef < nodes ? ef : nodes;
-}
-
-/* Move the visible rows of a pool to its front, `wanted` of them at most; how many there are. */
-static size_t keep_visible(const struct stream_search *search, struct sutra_scratch *walk,
-                           size_t wanted)
-{
-    const struct sutra_planes *planes = &search->index->planes;
-    for (size_t j = 0; j < walk->pool_count; j++) {
-        const uint32_t row = sutra_pool_id(walk->pool[j]);
-        SUTRA_PREFETCH(sutra_planes_row(planes, SUTRA_PLANE_BIRTH, row));
-        SUTRA_PREFETCH(sutra_planes_row(planes, SUTRA_PLANE_DEATH, row));
-    }
-    size_t kept = 0;
-    for (size_t j = 0; j < walk->pool_count && kept < wanted; j++) {
-        if (sutra_index_is_visible(search->index, sutra_pool_id(walk->pool[j]), search->view))
-            walk->pool[kept++] = walk->pool[j];
-    }
-    return kept;
 }
 
 /* The best of the rows that have codes and wait for links. */
@@ -103,9 +62,9 @@ static void search_coded(const struct moment *moment, struct sutra_work_query *q
     if (moment->nodes >= moment->coded_rows)
         return;
     const size_t found =
-        sutra_index_scan_keys(search->index, &moment->space, &query->code.walk, moment->nodes,
+        sutra_front_scan_keys(moment->front, &moment->space, &query->code.walk, moment->nodes,
                               moment->coded_rows, search->view, wanted, walk->pool);
-    sutra_index_rank(search->index, query, walk->pool, found, wanted, search->room);
+    sutra_front_rank(moment->front, query, walk->pool, found, wanted, search->room);
 }
 
 /* The best of the linked rows, and of those that have codes. */
@@ -113,38 +72,34 @@ static int search_linked(const struct moment *moment, struct sutra_work_query *q
                          struct sutra_scratch *walk)
 {
     const struct stream_search *search = moment->search;
-    const size_t k = search->k, nodes = moment->nodes, half = search->ef / 2;
-    const size_t wanted = sutra_index_rerank_rows(k, search->ef);
-    const size_t enough = k > half ? k : half;
-    for (size_t ef = first_width(search, nodes);;) {
-        const int status = sutra_scratch_reserve(walk, nodes, ef > wanted ? ef : wanted);
-        if (status != SUTRA_OK)
-            return status;
-        sutra_index_walk(search->index, &moment->space, query, ef, walk);
-        const size_t found = keep_visible(search, walk, wanted);
-        if (found >= enough || (ef == nodes && found >= k)) {
-            sutra_index_rank(search->index, query, walk->pool, found, wanted, search->room);
-            search_coded(moment, query, walk, wanted);
-            return SUTRA_OK;
-        }
-        /* As wide as the share of visible rows suggests, but at least double. */
-        const size_t suggested = found ? (size_t)((uint64_t)ef * enough / found) : 8 * ef;
-        const size_t most = 8 * ef;
-        ef = suggested < 2 * ef ? 2 * ef : suggested < most ? suggested : most;
-        if (ef > nodes / SUTRA_WALK_SHARE_MAX)
-            break;
+    const struct sutra_sifted_walk sifted = {.space = &moment->space,
+                                             .k = search->k,
+                                             .ef = search->ef,
+                                             .met = search->rows,
+                                             .hidden = sutra_stream_dead(search->index),
+                                             .view = &search->view};
+    size_t found;
+    const int status = sutra_front_walk_sifted(moment->front, &sifted, query, walk, &found);
+    if (status != SUTRA_OK)
+        return status;
+    if (found == SIZE_MAX) {
+        query->best_count = 0;
+        sutra_front_scan_rows(moment->front, query, 1, 0, moment->coded_rows, search->room,
+                              &search->view);
+        return SUTRA_OK;
     }
-    query->best_count = 0;
-    sutra_index_scan_rows(search->index, query, 1, 0, moment->coded_rows, search->room,
-                          &search->view);
+    const size_t wanted = sutra_index_rerank_rows(search->k, search->ef);
+    sutra_front_rank(moment->front, query, walk->pool, found, wanted, search->room);
+    search_coded(moment, query, walk, wanted);
     return SUTRA_OK;
 }
 
-static void write_hits(const struct stream_search *search, const struct sutra_work_query *query,
+static void write_hits(const struct moment *moment, const struct sutra_work_query *query,
                        size_t position)
 {
+    const struct stream_search *search = moment->search;
     const size_t k = search->k, at = position * k;
-    sutra_index_write_hits(search->index, query->best, query->best_count, k,
+    sutra_front_write_hits(moment->front, query->best, query->best_count, k,
                            search->labels_out + at, search->distances_out + at);
     for (size_t j = 0; search->rows_out && j < k; j++)
         search->rows_out[at + j] =
@@ -162,25 +117,25 @@ static int search_sets(const struct moment *moment, struct sutra_query_scratch *
                        struct sutra_work_query *work, size_t first, size_t count)
 {
     const struct stream_search *search = moment->search;
-    struct sutra_index *index = search->index;
+    const struct sutra_front *front = moment->front;
     struct sutra_sieve sieve = {0};
     int status = SUTRA_OK;
     for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
         if (q == 0 || search->set_step) {
             sutra_sieve_free(&sieve);
-            status = sutra_sieve_make(index, &search->sets[(first + q) * search->set_step],
+            status = sutra_sieve_make(front, &search->sets[(first + q) * search->set_step],
                                       search->rows, &search->view, &sieve);
         }
         if (status != SUTRA_OK)
             break;
         struct sutra_plan plan;
-        sutra_index_set_query(index, &work[q], search->queries + (first + q) * search->stride,
+        sutra_front_set_query(front, &work[q], search->queries + (first + q) * search->stride,
                               moment->coded);
-        status = sutra_index_search_passing(index, &moment->space, &sieve,
+        status = sutra_front_search_passing(front, &moment->space, &sieve,
                                             moment->walks ? moment->nodes : 0,
                                             moment->walks ? moment->coded_rows : 0, &work[q],
                                             search->room, search->ef, &scratch->walk, &plan);
-        write_hits(search, &work[q], first + q);
+        write_hits(moment, &work[q], first + q);
         write_plan(search, first + q, &plan);
     }
     sutra_sieve_free(&sieve);
@@ -201,7 +156,7 @@ static int search_moment(const struct moment *moment, struct sutra_query_scratch
     if (search->sets)
         return search_sets(moment, scratch, work, first, count);
     for (size_t q = 0; q < count && status == SUTRA_OK; q++) {
-        sutra_index_set_query(search->index, &work[q],
+        sutra_front_set_query(moment->front, &work[q],
                               search->queries + (first + q) * search->stride, moment->coded);
         if (moment->walks) {
             scratch->walk.barred = barred_row(search, first + q);
@@ -211,36 +166,36 @@ static int search_moment(const struct moment *moment, struct sutra_query_scratch
     }
     if (status != SUTRA_OK)
         return status;
-    sutra_index_scan_rows(search->index, work, count, moment->coded_rows, search->rows,
+    sutra_front_scan_rows(moment->front, work, count, moment->coded_rows, search->rows,
                           search->room, &search->view);
     const struct sutra_plan plan = {.kind = moment->walks ? SUTRA_PLAN_WALK : SUTRA_PLAN_SCAN,
                                     .passing = search->rows};
     for (size_t q = 0; q < count; q++) {
-        write_hits(search, &work[q], first + q);
+        write_hits(moment, &work[q], first + q);
         write_plan(search, first + q, &plan);
     }
     return SUTRA_OK;
 }
 
-/* At most SUTRA_SCAN_GROUP queries from `first` on. Each group takes the lock anew, so that nobody
- * waits for the end of a large batch. */
+/* At most SUTRA_SCAN_GROUP queries from `first` on. Each group enters anew, so that what the linker
+ * replaces is not kept until the end of a large batch. */
 static int search_group(const struct stream_search *search, struct sutra_query_scratch *scratch,
                         struct sutra_work_query *work, size_t first, size_t count)
 {
-    struct sutra_index *index = search->index;
-    sutra_lock_read(&index->lock);
-    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    if (status == SUTRA_OK) {
-        struct moment moment = {.search = search, .nodes = index->graph.published.count};
-        moment.walks = !search->exact && moment.nodes > 0;
-        /* A walk goes over codes; a scan only where there are no originals. */
-        moment.coded =
-            sutra_index_has_codes(index) && (moment.walks || !sutra_index_has_originals(index));
-        if (moment.walks)
-            set_walk(&moment);
-        status = search_moment(&moment, scratch, work, first, count);
-    }
-    sutra_unlock(&index->lock);
+    struct sutra_reading reading;
+    int status = sutra_index_enter(search->index, false, &reading);
+    if (status != SUTRA_OK)
+        return status;
+    const struct sutra_front *front = reading.front;
+    struct moment moment = {.search = search, .front = front, .nodes = front->graph.count};
+    moment.walks = !search->exact && moment.nodes > 0;
+    /* A walk goes over codes; a scan only where there are no originals. */
+    moment.coded =
+        sutra_front_has_codes(front) && (moment.walks || !sutra_front_has_originals(front));
+    if (moment.walks)
+        set_walk(&moment);
+    status = search_moment(&moment, scratch, work, first, count);
+    sutra_index_leave(search->index, &reading);
     return status;
 }
 
@@ -252,12 +207,12 @@ static int search_range(void *context, unsigned worker, size_t begin, size_t end
     if (!scratch)
         return SUTRA_E_NO_MEMORY;
     const size_t group = end - begin < SUTRA_SCAN_GROUP ? end - begin : SUTRA_SCAN_GROUP;
-    const bool quantized = search->index->options.quantization != SUTRA_QUANT_NONE;
+    const bool quantized = search->index->now.options.quantization != SUTRA_QUANT_NONE;
     struct sutra_work_query work[SUTRA_SCAN_GROUP];
     void *block = NULL;
     int status = SUTRA_OK;
     if (group > 1) {
-        block = sutra_index_group_block(search->index, work, group, search->room, quantized);
+        block = sutra_front_group_block(&search->index->now, work, group, search->room, quantized);
         status = block ? SUTRA_OK : SUTRA_E_NO_MEMORY;
     } else {
         work[0].best = scratch->best;
@@ -296,8 +251,8 @@ int sutra_stream_search(struct sutra_index *index, const struct sutra_search *se
         if (!search->sets[q * search->set_step].bits)
             return SUTRA_E_ARGUMENT;
     }
-    const int status =
-        sutra_index_check_vectors(index, search->queries, search->stride, search->count, fault_out);
+    const int status = sutra_front_check_vectors(&index->now, search->queries, search->stride,
+                                                 search->count, fault_out);
     if (status != SUTRA_OK || search->count == 0)
         return status;
     const size_t rows = sutra_index_rows(index);

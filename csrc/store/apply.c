@@ -284,8 +284,9 @@ static size_t apply_touch(struct sutra_store *store, struct sutra_state *state,
 {
     struct sutra_concepts *concepts = &state->concepts;
     uint32_t *numbers = store->scratch.numbers;
-    const bool in_place = !__atomic_load_n(&store->pinned, __ATOMIC_ACQUIRE);
     size_t touched = 0;
+    __atomic_store_n(&store->touching, true, __ATOMIC_SEQ_CST);
+    const bool in_place = !__atomic_load_n(&store->pinned, __ATOMIC_SEQ_CST);
     sutra_concepts_find(concepts, &op->ids, numbers);
     for (size_t j = 0; j < op->ids.count; j++) {
         const uint32_t slot = numbers[j] == SUTRA_NO_CONCEPT
@@ -302,6 +303,7 @@ static size_t apply_touch(struct sutra_store *store, struct sutra_state *state,
         record.accessed_ns = op->time_ns;
         sutra_concepts_put(concepts, numbers[j], &record, lsn);
     }
+    __atomic_store_n(&store->touching, false, __ATOMIC_RELEASE);
     return touched;
 }
 

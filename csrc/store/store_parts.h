@@ -110,7 +110,8 @@ struct sutra_store {
     struct sutra_epochs epochs;
     struct sutra_state *state; /* atomic */
     unsigned views;            /* atomic: open ones */
-    unsigned pinned;           /* atomic: open pinned ones */
+    unsigned pinned;           /* atomic: open pinned ones, and those about to be */
+    bool touching;             /* atomic: records may be changed in place just now */
 
     pthread_mutex_t maintenance;
     pthread_mutex_t writer;

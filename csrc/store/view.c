@@ -7,6 +7,7 @@
 #include "store_parts.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,13 +78,14 @@ int sutra_store_view_begin(struct sutra_store *store, struct sutra_store_view **
 
 int sutra_store_view_pin(struct sutra_store *store, struct sutra_store_view **view_out)
 {
-    /* Whoever changes records in place holds the writer's lock while it looks at `pinned`. */
-    pthread_mutex_lock(&store->writer);
-    __atomic_fetch_add(&store->pinned, 1, __ATOMIC_RELEASE);
+    /* Whoever changes records in place says so before it looks at `pinned`: either it sees this
+     * view coming, or we see it at work, and wait for the end of that one operation. */
+    __atomic_fetch_add(&store->pinned, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&store->touching, __ATOMIC_SEQ_CST))
+        (void)sched_yield();
     const int status = begin(store, true, view_out);
     if (status != SUTRA_OK)
         __atomic_fetch_sub(&store->pinned, 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&store->writer);
     return status;
 }
 

@@ -91,6 +91,61 @@ def test_searching_while_adding_and_saving(rows, tmp_path, quantization):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("before", [300, 1000])
+@pytest.mark.parametrize("own_ids", [False, True])
+def test_readers_do_not_wait_for_an_add(rows, tmp_path, before, own_ids):
+    """An add that stands still, in its callback, holds up writers alone."""
+    index = Index(16, metric="l2")
+    numbers = np.arange(4000) * 3 if own_ids else np.arange(4000)
+    index.add(rows[:before], ids=numbers[:before])
+    inside, go_on = threading.Event(), threading.Event()
+
+    def stand_still(done, total):
+        inside.set()
+        assert go_on.wait(WAIT)
+
+    adder = threading.Thread(
+        target=index.add, args=(rows[before:],), daemon=True,
+        kwargs={"ids": numbers[before:], "progress": stand_still},
+    )  # fmt: skip
+    adder.start()
+    assert inside.wait(WAIT)
+    errors = []
+
+    def read():
+        try:
+            found = index.search(rows[:64], k=5, exact=True)
+            assert np.array_equal(found.ids[:, 0], numbers[:64])
+            assert np.isin(index.search(rows[:64], k=5, ef=100).ids, numbers[:before]).all()
+            assert index.search(rows[9], k=1, filter=[int(numbers[9])]).ids == [numbers[9]]
+            assert np.array_equal(index.get(numbers[9]), rows[9])
+            assert numbers[before - 1] in index
+            assert numbers[before] not in index
+            assert np.array_equal(index.ids(), numbers[:before])
+            assert index.stats()["count"] == len(index) == before
+            index._set_tuned_ef(77)
+        except BaseException as error:
+            errors.append(error)
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(4)]
+    saver = threading.Thread(target=index.save, args=(tmp_path / "file",), daemon=True)
+    saver.start()
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(WAIT)
+    assert not any(reader.is_alive() for reader in readers)
+    assert errors == []
+    assert adder.is_alive()
+    go_on.set()
+    adder.join(WAIT)
+    saver.join(WAIT)
+    assert not adder.is_alive() and not saver.is_alive()
+    assert np.array_equal(index.ids(), numbers)
+    assert index.verify(deep=True)["vectors"] == 4000
+    assert Index.open(tmp_path / "file").verify(deep=True)["vectors"] == 4000
+
+
 def test_many_writers(rows):
     index = Index(16, metric="l2")
     parts = np.array_split(np.arange(4000), 40)
@@ -197,7 +252,7 @@ def test_close_while_adding(rows):
 
 
 def test_tuning_while_adding():
-    """Whoever waits for an add must let go of the GIL, which the add's progress needs."""
+    """What needs no turn of its own is done beside the add."""
     program = """
         import threading
         import numpy as np
