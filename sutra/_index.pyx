@@ -29,7 +29,9 @@ from sutra._c.index cimport (
     sutra_index,
     sutra_index_add,
     sutra_index_close,
+    sutra_index_compact,
     sutra_index_contains,
+    sutra_index_delete,
     sutra_index_free,
     sutra_index_get,
     sutra_index_ids,
@@ -38,14 +40,17 @@ from sutra._c.index cimport (
     sutra_index_options,
     sutra_index_save,
     sutra_index_search,
+    sutra_index_set_secure_delete,
     sutra_index_set_tuned_ef,
     sutra_index_stats,
     sutra_index_stats_s,
+    sutra_index_upsert,
     sutra_index_verify,
     sutra_search,
 )
 from sutra._c.platform cimport sutra_cores_usable
 from sutra._c.status cimport (
+    SUTRA_E_ARGUMENT,
     SUTRA_E_CANCELLED,
     SUTRA_E_CONFIG,
     SUTRA_E_NOT_FOUND,
@@ -187,7 +192,7 @@ cdef class IndexCore:
     def _threads(self, threads):
         return check_count(threads, "threads", 0, 1024) or self.cores
 
-    def _add(self, cnp.ndarray vectors, ids, threads, callback):
+    def _add(self, cnp.ndarray vectors, ids, threads, callback, bint replace):
         cdef sutra_fault fault = SUTRA_FAULT_NONE
         cdef size_t count = vectors.shape[0]
         cdef size_t stride = self.dim
@@ -208,14 +213,48 @@ cdef class IndexCore:
         adding.add(id(self))
         try:
             with nogil:
-                status = sutra_index_add(self.index, data, stride, count, given, out_data, workers,
-                                         _report, context, &fault)
+                if replace:
+                    status = sutra_index_upsert(self.index, data, stride, count, given, out_data,
+                                                workers, _report, context, &fault)
+                else:
+                    status = sutra_index_add(self.index, data, stride, count, given, out_data,
+                                             workers, _report, context, &fault)
         finally:
             adding.discard(id(self))
         if status == SUTRA_E_CANCELLED and progress.error is not None:
             raise progress.error
         check_fault(status, &fault, None, "add")
         return out
+
+    def _delete(self, cnp.ndarray ids, threads):
+        cdef sutra_fault fault = SUTRA_FAULT_NONE
+        cdef const int64_t *given = <const int64_t *> cnp.PyArray_DATA(ids)
+        cdef size_t count = ids.shape[0]
+        cdef unsigned workers = self._threads(threads)
+        cdef size_t removed = 0
+        cdef int status
+        self._enter_alone()
+        with nogil:
+            status = sutra_index_delete(self.index, given, count, workers, &removed)
+        check_fault(status, &fault)
+        return removed
+
+    def _set_secure_delete(self, bint secure):
+        cdef sutra_fault fault = SUTRA_FAULT_NONE
+        cdef int status
+        self._enter_alone()
+        with nogil:
+            status = sutra_index_set_secure_delete(self.index, secure)
+        check_fault(status, &fault)
+
+    def _compact(self, threads):
+        cdef sutra_fault fault = SUTRA_FAULT_NONE
+        cdef unsigned workers = self._threads(threads)
+        cdef int status
+        self._enter_alone()
+        with nogil:
+            status = sutra_index_compact(self.index, workers)
+        check_fault(status, &fault)
 
     def search(
         self, queries, k=10, *, ef=None, threads=0, bint exact=False, recall=None, filter=None,
@@ -414,13 +453,17 @@ cdef class IndexCore:
         return self._read_stats().count
 
     def _ids(self):
-        cdef cnp.npy_intp length = len(self)
-        cdef cnp.ndarray out = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
-        cdef int64_t *data = <int64_t *> cnp.PyArray_DATA(out)
+        cdef cnp.npy_intp length
+        cdef cnp.ndarray out
+        cdef int64_t *data
         cdef sutra_fault fault = SUTRA_FAULT_NONE
-        cdef int status
-        with nogil:
-            status = sutra_index_ids(self.index, 0, length, data)
+        cdef int status = SUTRA_E_ARGUMENT
+        while status == SUTRA_E_ARGUMENT:  # some were removed since they were counted
+            length = len(self)
+            out = cnp.PyArray_EMPTY(1, &length, cnp.NPY_INT64, 0)
+            data = <int64_t *> cnp.PyArray_DATA(out)
+            with nogil:
+                status = sutra_index_ids(self.index, 0, length, data)
         check_fault(status, &fault)
         return out
 

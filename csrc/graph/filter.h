@@ -24,7 +24,9 @@ struct sutra_filter {
 /* By its label alone. */
 SUTRA_INLINE bool sutra_filter_has(const struct sutra_filter *filter, uint32_t row)
 {
-    const uint64_t label = filter->labels ? (uint64_t)filter->labels[row] : row;
+    /* The row of a removed vector may be about to get another label. */
+    const uint64_t label =
+        filter->labels ? (uint64_t)__atomic_load_n(&filter->labels[row], __ATOMIC_RELAXED) : row;
     return label < filter->limit && (filter->bits[label / 8] >> (label % 8) & 1);
 }
 

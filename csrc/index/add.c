@@ -1,13 +1,15 @@
-/* Adding vectors: check, reserve, write the planes, link, publish.
+/* Adding vectors, and replacing them: check, reserve, write the planes, link, publish.
  *
  * Everything that can be refused is refused first; then memory for all planes is committed;
- * only then rows are written, above the count that readers see, and the graph takes them in.
+ * only then rows are written, above the count that readers see or where removed vectors were, and
+ * the graph takes them in.
  * Readers go on with the front they have; the one that is published in the end shows all new rows
  * at once. A failure or a cancellation on the way leaves everything as it was.
  *
  * Rows that are being linked take places in the lists of older ones, which readers walk. So that
  * these are not cut off from one another, fronts are published on the way whose walks go through
- * new rows, but find none. SPDX-License-Identifier: Apache-2.0
+ * new rows, but find none.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 
@@ -22,6 +24,11 @@ struct addition {
     const float *vectors;
     size_t stride, count;
     const int64_t *ids;
+    bool replace;
+    uint32_t *rows;  /* of the vectors; NULL: one after the other from the end on */
+    size_t recycled; /* so many of them come first, and were those of removed vectors */
+    uint64_t *dead;  /* which rows are dead afterwards; NULL: none has ever been */
+    size_t dead_count;
     unsigned threads;
     sutra_progress_fn progress;
     void *progress_context;
@@ -30,12 +37,76 @@ struct addition {
 
 /* ---- checks */
 
-static int check_new_ids(struct sutra_index *index, const int64_t *ids, size_t count,
-                         struct sutra_fault *fault_out)
+static int check_new_ids(const struct addition *addition, struct sutra_fault *fault_out)
 {
-    if (ids)
-        return sutra_index_check_ids(index, ids, count, fault_out);
-    return index->next_id > INT64_MAX - (int64_t)count ? SUTRA_E_CAPACITY : SUTRA_OK;
+    struct sutra_index *index = addition->index;
+    if (addition->ids)
+        return sutra_index_check_ids(index, addition->ids, addition->count, addition->replace,
+                                     fault_out);
+    return index->next_id > INT64_MAX - (int64_t)addition->count ? SUTRA_E_CAPACITY : SUTRA_OK;
+}
+
+/* ---- rows */
+
+static size_t row_of(const struct addition *addition, size_t j)
+{
+    return addition->rows ? addition->rows[j] : addition->index->now.count + j;
+}
+
+static size_t new_rows(const struct addition *addition)
+{
+    return addition->count - addition->recycled;
+}
+
+/* Rows of removed vectors first, in their order. */
+static int choose_rows(struct addition *addition)
+{
+    const struct sutra_index *index = addition->index;
+    const struct sutra_front *now = &index->now;
+    addition->recycled = addition->count < now->vacant_count ? addition->count : now->vacant_count;
+    if (now->count + new_rows(addition) > SUTRA_ROWS_MAX)
+        return SUTRA_E_CAPACITY;
+    if (!addition->recycled)
+        return SUTRA_OK;
+    addition->rows = malloc(addition->count * sizeof *addition->rows);
+    if (!addition->rows)
+        return SUTRA_E_NO_MEMORY;
+    size_t row = 0;
+    for (size_t j = 0; j < addition->recycled; j++) {
+        row = sutra_index_next_vacant(index, row);
+        addition->rows[j] = (uint32_t)row++;
+    }
+    for (size_t j = addition->recycled; j < addition->count; j++)
+        addition->rows[j] = (uint32_t)(now->count + j - addition->recycled);
+    return SUTRA_OK;
+}
+
+static bool set_bit(uint64_t *bits, size_t at, bool value)
+{
+    const uint64_t bit = (uint64_t)1 << at % 64;
+    const bool before = bits[at / 64] & bit;
+    bits[at / 64] = value ? bits[at / 64] | bit : bits[at / 64] & ~bit;
+    return before;
+}
+
+/* The dead afterwards: not what comes to their rows, but what it replaces. */
+static int plan_dead(struct addition *addition)
+{
+    const struct sutra_front *now = &addition->index->now;
+    addition->dead_count = now->dead_count;
+    if (!now->dead && !addition->replace)
+        return SUTRA_OK;
+    addition->dead = sutra_dead_copy(now, now->count + new_rows(addition));
+    if (!addition->dead)
+        return SUTRA_E_NO_MEMORY;
+    for (size_t j = 0; j < addition->recycled; j++)
+        addition->dead_count -= set_bit(addition->dead, addition->rows[j], false);
+    for (size_t j = 0; addition->replace && addition->ids && j < addition->count; j++) {
+        const size_t row = sutra_front_row_of(now, addition->ids[j]);
+        if (row != SIZE_MAX)
+            addition->dead_count += !set_bit(addition->dead, row, true);
+    }
+    return SUTRA_OK;
 }
 
 /* ---- planes */
@@ -68,7 +139,7 @@ static bool are_row_numbers(const struct addition *addition)
     if (!now->identity_ids)
         return false;
     for (size_t j = 0; j < addition->count; j++) {
-        if (new_id(addition, j) != (int64_t)(now->count + j))
+        if (new_id(addition, j) != (int64_t)row_of(addition, j))
             return false;
     }
     return true;
@@ -114,14 +185,9 @@ static void refit(struct sutra_index *index, unsigned threads)
 
 /* ---- linking */
 
-static int link_rows(const struct addition *addition, size_t added, sutra_progress_fn progress,
-                     void *progress_context)
+static void settle(void *context)
 {
-    struct sutra_front *now = &addition->index->now;
-    struct sutra_space space;
-    sutra_front_build_space(now, &space);
-    return sutra_graph_add(&now->graph, &space, added, addition->threads, progress,
-                           progress_context);
+    sutra_front_settle(context);
 }
 
 /* Between batches: the graph is whole, and everything new that lists name has been written. */
@@ -140,6 +206,33 @@ static int show_linked(void *context, size_t done, size_t total)
     return addition->progress ? addition->progress(addition->progress_context, done, total) : 0;
 }
 
+static int link_rows(struct addition *addition)
+{
+    struct sutra_front *now = &addition->index->now;
+    struct sutra_space space;
+    sutra_front_build_space(now, &space);
+    if (!addition->rows)
+        return sutra_graph_add(&now->graph, &space, addition->count, addition->threads, show_linked,
+                               addition);
+    now->graph.grace = settle;
+    now->graph.grace_context = addition->index;
+    return sutra_graph_link(&now->graph, &space, addition->rows, addition->count, addition->threads,
+                            show_linked, addition);
+}
+
+/* Rows of removed vectors are in the graph again before they may be found: readers are to sift what
+ * they find there from now on, and those who do not must have left. */
+static int announce_recycled(const struct addition *addition)
+{
+    struct sutra_front *const fresh = sutra_front_new();
+    if (!fresh)
+        return SUTRA_E_NO_MEMORY;
+    addition->index->now.vacant_count -= addition->recycled;
+    sutra_front_publish(addition->index, fresh, NULL);
+    sutra_front_settle(addition->index);
+    return SUTRA_OK;
+}
+
 /* Into the graph that is there. */
 static int link_more(struct addition *addition)
 {
@@ -149,12 +242,21 @@ static int link_more(struct addition *addition)
                                             .planes = now->planes.plane,
                                             .vectors = addition->vectors,
                                             .stride = addition->stride,
-                                            .first_row = now->count};
+                                            .first_row = now->count,
+                                            .rows = addition->rows};
     int status = SUTRA_OK;
     if (now->options.quantization != SUTRA_QUANT_NONE)
         status = sutra_encoding_run(&encoding, addition->count, addition->threads);
-    if (status == SUTRA_OK)
-        status = link_rows(addition, addition->count, show_linked, addition);
+    if (status == SUTRA_OK && addition->recycled)
+        status = announce_recycled(addition);
+    if (status != SUTRA_OK)
+        return status;
+    status = link_rows(addition);
+    if (status != SUTRA_OK &&
+        addition->recycled) { /* they are vacant again, once nobody stands on them */
+        sutra_front_settle(addition->index);
+        now->vacant_count += addition->recycled;
+    }
     return status;
 }
 
@@ -177,8 +279,12 @@ static int link_all(struct addition *addition, size_t rows)
         if (status == SUTRA_OK)
             status = sutra_encoding_run(&encoding, rows, addition->threads);
     }
-    if (status == SUTRA_OK)
-        status = link_rows(addition, rows, addition->progress, addition->progress_context);
+    if (status == SUTRA_OK) {
+        struct sutra_space space;
+        sutra_front_build_space(now, &space);
+        status = sutra_graph_add(&now->graph, &space, rows, addition->threads, addition->progress,
+                                 addition->progress_context);
+    }
     if (status != SUTRA_OK) {
         for (unsigned p = SUTRA_PLANE_HIGH; p <= SUTRA_PLANE_CORRECTION; p++)
             sutra_planes_drop(&now->planes, p);
@@ -198,26 +304,42 @@ static void write_rows(const struct addition *addition)
     const struct sutra_front *now = &addition->index->now;
     const size_t dim = now->options.dim;
     for (size_t j = 0; j < addition->count && sutra_front_has_originals(now); j++) {
-        float *row = sutra_planes_row(&now->planes, SUTRA_PLANE_ORIGINAL, now->count + j);
+        float *row = sutra_planes_row(&now->planes, SUTRA_PLANE_ORIGINAL, row_of(addition, j));
         memcpy(row, addition->vectors + j * addition->stride, dim * sizeof *row);
         memset(row + dim, 0, (now->original_stride - dim) * sizeof *row);
     }
     if (!now->planes.plane[SUTRA_PLANE_ID].base)
         return;
-    int64_t *to = sutra_planes_row(&now->planes, SUTRA_PLANE_ID, now->count);
+    int64_t *to = sutra_planes_row(&now->planes, SUTRA_PLANE_ID, 0);
     for (size_t j = 0; j < addition->count; j++)
-        to[j] = new_id(addition, j);
+        __atomic_store_n(&to[row_of(addition, j)], new_id(addition, j), __ATOMIC_RELAXED);
 }
 
 static int reserve(const struct addition *addition, size_t rows, bool identity)
 {
     struct sutra_front *now = &addition->index->now;
     int status = sutra_planes_ensure(&now->planes, rows);
+    if (status == SUTRA_OK && addition->recycled)
+        status = sutra_planes_make_writable(&now->planes);
+    if (status == SUTRA_OK && addition->recycled && now->linked)
+        status = sutra_planes_make_writable(&now->graph.links);
+    if (status == SUTRA_OK && addition->recycled && now->linked)
+        status = sutra_planes_make_writable(&now->graph.upper_links);
     if (status == SUTRA_OK && now->identity_ids && !identity)
         status = leave_identity(now);
     if (status == SUTRA_OK)
-        status = sutra_ids_reserve(addition->index, rows, false);
+        status = sutra_ids_reserve(addition->index, addition->count, false);
     return status;
+}
+
+/* The rows are no longer vacant, and known by their new ids. */
+static void take_vacant(const struct addition *addition)
+{
+    struct sutra_index *index = addition->index;
+    for (size_t j = 0; j < addition->recycled; j++)
+        (void)set_bit(index->vacant, addition->rows[j], false);
+    if (!index->now.identity_ids)
+        sutra_ids_rename(index, addition->rows, addition->recycled);
 }
 
 /* The rows of a failed add will be written anew: nobody may be on his way through them. */
@@ -243,27 +365,27 @@ static void raise_next_id(const struct addition *addition)
     index->next_id = largest < INT64_MAX ? largest + 1 : INT64_MAX;
 }
 
-static int add_rows(struct addition *addition, struct sutra_fault *fault_out)
+static int link_added(struct addition *addition, size_t rows)
+{
+    struct sutra_front *now = &addition->index->now;
+    if (now->linked)
+        return link_more(addition);
+    const int status = rows < SUTRA_FLAT_ROWS ? SUTRA_OK : link_all(addition, rows);
+    if (status == SUTRA_OK)
+        now->vacant_count -= addition->recycled;
+    return status;
+}
+
+static int add_rows(struct addition *addition, struct sutra_front *fresh)
 {
     struct sutra_index *index = addition->index;
     struct sutra_front *now = &index->now;
-    const size_t rows = now->count + addition->count;
-    if (rows > SUTRA_ROWS_MAX)
-        return SUTRA_E_CAPACITY;
-    int status = check_new_ids(index, addition->ids, addition->count, fault_out);
-    if (status != SUTRA_OK)
-        return status;
-    struct sutra_front *fresh = sutra_front_new();
-    if (!fresh)
-        return SUTRA_E_NO_MEMORY;
+    const size_t rows = now->count + new_rows(addition);
     const bool identity = are_row_numbers(addition);
-    status = reserve(addition, rows, identity);
+    int status = reserve(addition, rows, identity);
     if (status == SUTRA_OK) {
         write_rows(addition);
-        if (now->linked)
-            status = link_more(addition);
-        else if (rows >= SUTRA_FLAT_ROWS)
-            status = link_all(addition, rows);
+        status = link_added(addition, rows);
     }
     if (status != SUTRA_OK) {
         take_back(index, fresh);
@@ -272,15 +394,56 @@ static int add_rows(struct addition *addition, struct sutra_fault *fault_out)
     now->identity_ids = identity;
     now->count = rows;
     now->unfinished = 0;
+    now->dead_count = addition->dead_count;
     raise_next_id(addition);
-    sutra_front_publish(index, fresh, &addition->left);
+    take_vacant(addition);
+    if (addition->dead) {
+        sutra_dead_publish(index, fresh, addition->dead, &addition->left);
+        addition->dead = NULL;
+    } else {
+        sutra_front_publish(index, fresh, &addition->left);
+    }
     if (addition->left.plane_count)
         sutra_front_settle(index);
     /* Last, because it cannot be undone; for want of memory it waits for the next add. */
     if (now->linked && now->options.quantization != SUTRA_QUANT_NONE &&
         rows >= SUTRA_REFIT_GROWTH * now->fitted_count)
         refit(index, addition->threads);
-    return SUTRA_OK;
+    return addition->replace ? sutra_index_after_removal(index, addition->threads) : SUTRA_OK;
+}
+
+static int prepare_and_add(struct addition *addition, struct sutra_fault *fault_out)
+{
+    int status = check_new_ids(addition, fault_out);
+    if (status == SUTRA_OK)
+        status = choose_rows(addition);
+    if (status == SUTRA_OK)
+        status = plan_dead(addition);
+    struct sutra_front *const fresh = status == SUTRA_OK ? sutra_front_new() : NULL;
+    if (status == SUTRA_OK)
+        status = fresh ? add_rows(addition, fresh) : SUTRA_E_NO_MEMORY;
+    free(addition->rows);
+    free(addition->dead);
+    return status;
+}
+
+static int add(struct addition *addition, int64_t *ids_out, struct sutra_fault *fault_out)
+{
+    struct sutra_index *index = addition->index;
+    if (addition->count == 0)
+        return SUTRA_OK;
+    pthread_mutex_lock(&index->writer);
+    const int64_t next_id = index->next_id;
+    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
+    if (status == SUTRA_OK)
+        status = sutra_front_check_vectors(&index->now, addition->vectors, addition->stride,
+                                           addition->count, fault_out);
+    if (status == SUTRA_OK)
+        status = prepare_and_add(addition, fault_out);
+    pthread_mutex_unlock(&index->writer);
+    for (size_t j = 0; status == SUTRA_OK && ids_out && j < addition->count; j++)
+        ids_out[j] = addition->ids ? addition->ids[j] : next_id + (int64_t)j;
+    return status;
 }
 
 int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
@@ -288,8 +451,6 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
                     sutra_progress_fn progress, void *progress_context,
                     struct sutra_fault *fault_out)
 {
-    if (count == 0)
-        return SUTRA_OK;
     struct addition addition = {.index = index,
                                 .vectors = vectors,
                                 .stride = stride,
@@ -298,15 +459,22 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
                                 .threads = threads ? threads : 1,
                                 .progress = progress,
                                 .progress_context = progress_context};
-    pthread_mutex_lock(&index->writer);
-    const int64_t next_id = index->next_id;
-    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
-    if (status == SUTRA_OK)
-        status = sutra_front_check_vectors(&index->now, vectors, stride, count, fault_out);
-    if (status == SUTRA_OK)
-        status = add_rows(&addition, fault_out);
-    pthread_mutex_unlock(&index->writer);
-    for (size_t j = 0; status == SUTRA_OK && ids_out && j < count; j++)
-        ids_out[j] = ids ? ids[j] : next_id + (int64_t)j;
-    return status;
+    return add(&addition, ids_out, fault_out);
+}
+
+int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
+                       const int64_t *ids, int64_t *ids_out, unsigned threads,
+                       sutra_progress_fn progress, void *progress_context,
+                       struct sutra_fault *fault_out)
+{
+    struct addition addition = {.index = index,
+                                .vectors = vectors,
+                                .stride = stride,
+                                .count = count,
+                                .ids = ids,
+                                .replace = true,
+                                .threads = threads ? threads : 1,
+                                .progress = progress,
+                                .progress_context = progress_context};
+    return add(&addition, ids_out, fault_out);
 }

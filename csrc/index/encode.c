@@ -43,7 +43,7 @@ void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, s
     float *decoded =
         (float *)scratch + sutra_quantizer_scratch_bytes(encoding->quantizer) / sizeof(float);
     for (size_t j = begin; j < end; j++) {
-        const size_t row = encoding->first_row + j;
+        const size_t row = encoding->rows ? encoding->rows[j] : encoding->first_row + j;
         float *correction = plane_row(&planes[SUTRA_PLANE_CORRECTION], row);
         const float *vector = decoded;
         float scale = 1.0f;

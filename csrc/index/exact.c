@@ -34,6 +34,32 @@ static void originals_block(const struct sutra_front *front, const struct sutra_
     }
 }
 
+/* Of the rows given, which rise: one kernel call for each run of them. Between them lie rows of
+ * removed vectors, which somebody may be writing to. */
+static void originals_runs(const struct sutra_front *front, const struct sutra_work_query *query,
+                           const uint32_t *rows, size_t count, float *distances_out)
+{
+    for (size_t first = 0; first < count;) {
+        size_t end = first + 1;
+        while (end < count && rows[end] == rows[end - 1] + 1)
+            end++;
+        originals_block(front, query, rows[first], end - first, distances_out + first);
+        first = end;
+    }
+}
+
+/* Rows [first, first + count) without the removed ones; returns how many. */
+static size_t list_rows(const struct sutra_front *front, size_t first, size_t count,
+                        uint32_t *rows_out)
+{
+    size_t kept = 0;
+    for (size_t row = first; row < first + count; row++) {
+        rows_out[kept] = (uint32_t)row;
+        kept += !sutra_front_is_dead(front, row);
+    }
+    return kept;
+}
+
 size_t sutra_front_keep_best(const struct sutra_front *front, uint64_t *best, size_t kept, size_t k,
                              const uint32_t *rows, const float *distances, size_t count,
                              const uint64_t *view, uint32_t *positions)
@@ -71,12 +97,11 @@ void sutra_front_scan_rows(const struct sutra_front *front, struct sutra_work_qu
     size_t block_rows = BLOCK_BYTES / row_bytes;
     block_rows = block_rows < 16 ? 16 : block_rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : block_rows;
     for (; first < end; first += block_rows) {
-        const size_t block = end - first < block_rows ? end - first : block_rows;
-        for (size_t j = 0; j < block; j++)
-            rows[j] = (uint32_t)(first + j);
+        const size_t block =
+            list_rows(front, first, end - first < block_rows ? end - first : block_rows, rows);
         for (size_t q = 0; q < count; q++) {
             if (originals)
-                originals_block(front, &queries[q], first, block, distances);
+                originals_runs(front, &queries[q], rows, block, distances);
             else
                 sutra_front_distances(front, &queries[q], rows, block, distances);
             queries[q].best_count =

@@ -61,11 +61,12 @@ struct sutra_front {
     struct sutra_id_lookup *lookup;
 
     /* Rows of a plain index: those that may be found. A streamed index counts its rows itself, so
-     * that they are seen as they come; it has lifetimes instead of the next three. */
+     * that they are seen as they come; it has lifetimes instead of the next four. */
     size_t count;
     const uint64_t *dead; /* bit r % 64 of word r / 64: row r must not be found; NULL: all may */
     size_t dead_count;
-    size_t unfinished; /* rows from `count` on that an add under way has linked already */
+    size_t vacant_count; /* of these, so many are not in the graph any more */
+    size_t unfinished;   /* rows from `count` on that an add under way has linked already */
 
     bool identity_ids; /* id = row; the id plane is absent */
     bool linked;       /* quantized (unless NONE) and in the graph */
@@ -126,9 +127,10 @@ SUTRA_INLINE const float *sutra_front_original(const struct sutra_front *front, 
 
 SUTRA_INLINE int64_t sutra_front_id_of(const struct sutra_front *front, size_t row)
 {
-    return front->identity_ids
-               ? (int64_t)row
-               : *(const int64_t *)sutra_planes_row(&front->planes, SUTRA_PLANE_ID, row);
+    return front->identity_ids ? (int64_t)row
+                               : __atomic_load_n((const int64_t *)sutra_planes_row(
+                                                     &front->planes, SUTRA_PLANE_ID, row),
+                                                 __ATOMIC_RELAXED);
 }
 
 SUTRA_INLINE bool sutra_front_is_dead(const struct sutra_front *front, size_t row)

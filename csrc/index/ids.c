@@ -18,6 +18,7 @@
 struct sutra_id_table {
     size_t size;      /* a power of two */
     size_t count;     /* rows that are entered: all below it */
+    size_t used;      /* entries; more than rows where some have changed their ids */
     uint32_t slots[]; /* atomic: row + 1, or 0 */
 };
 
@@ -50,27 +51,34 @@ size_t sutra_front_row_of(const struct sutra_front *front, int64_t id)
     }
 }
 
-static bool has_room(const struct sutra_id_table *table, size_t rows)
+static bool has_room(const struct sutra_id_table *table, size_t more)
 {
-    return table->size >= rows + rows / 2;
+    const size_t entries = table->used + more;
+    return table->size >= entries + entries / 2;
+}
+
+/* An entry that is there stays: older fronts may have the row under that id. */
+static void enter(struct sutra_id_table *table, int64_t id, size_t row)
+{
+    size_t slot = slot_of(id, table->size);
+    while (table->slots[slot])
+        slot = (slot + 1) & (table->size - 1);
+    __atomic_store_n(&table->slots[slot], (uint32_t)row + 1, __ATOMIC_RELAXED);
+    table->used++;
 }
 
 /* Enter the front's rows from table->count on. */
 static void enter_rows(struct sutra_id_table *table, const struct sutra_front *front)
 {
-    for (; table->count < front->count; table->count++) {
-        size_t slot = slot_of(sutra_front_id_of(front, table->count), table->size);
-        while (table->slots[slot])
-            slot = (slot + 1) & (table->size - 1);
-        __atomic_store_n(&table->slots[slot], (uint32_t)table->count + 1, __ATOMIC_RELAXED);
-    }
+    for (; table->count < front->count; table->count++)
+        enter(table, sutra_front_id_of(front, table->count), table->count);
 }
 
-/* The ids of a front, with room for `rows`. NULL for want of memory. */
-static struct sutra_id_table *make_table(const struct sutra_front *front, size_t rows)
+/* The ids of a front, with room for so many entries. NULL for want of memory. */
+static struct sutra_id_table *make_table(const struct sutra_front *front, size_t entries)
 {
     size_t size = 1024;
-    while (size < rows + rows / 2)
+    while (size < entries + entries / 2)
         size *= 2;
     struct sutra_id_table *table = calloc(1, sizeof *table + size * sizeof *table->slots);
     if (!table)
@@ -82,17 +90,18 @@ static struct sutra_id_table *make_table(const struct sutra_front *front, size_t
 
 int sutra_ids_prepare(struct sutra_index *index, const struct sutra_front *front)
 {
-    struct sutra_id_lookup *const lookup = &index->lookup;
+    struct sutra_id_lookup *const lookup = front->lookup;
     if (front->identity_ids || table_of(lookup))
         return SUTRA_OK;
     pthread_mutex_lock(&lookup->gate);
     int status = SUTRA_OK;
     if (!lookup->table) {
-        /* Under the gate nothing is published, and the newest front has all that others have. */
+        /* Under the gate nothing is published, and the newest front that numbers rows alike has
+         * all that others have. */
         const struct sutra_front *newest = __atomic_load_n(&index->front, __ATOMIC_ACQUIRE);
-        newest = newest ? newest : front;
-        const size_t rows = newest->count > lookup->room ? newest->count : lookup->room;
-        struct sutra_id_table *const table = make_table(newest, rows);
+        newest = newest && newest->lookup == lookup ? newest : front;
+        const size_t entries = newest->count > lookup->room ? newest->count : lookup->room;
+        struct sutra_id_table *const table = make_table(newest, entries);
         __atomic_store_n(&lookup->table, table, __ATOMIC_RELEASE);
         status = table ? SUTRA_OK : SUTRA_E_NO_MEMORY;
     }
@@ -100,40 +109,74 @@ int sutra_ids_prepare(struct sutra_index *index, const struct sutra_front *front
     return status;
 }
 
-int sutra_ids_reserve(struct sutra_index *index, size_t rows, bool needed)
+int sutra_ids_new(struct sutra_id_lookup **lookup_out)
 {
-    struct sutra_id_lookup *const lookup = &index->lookup;
+    struct sutra_id_lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup)
+        return SUTRA_E_NO_MEMORY;
+    const int status = pthread_mutex_init(&lookup->gate, NULL);
+    if (status != 0) {
+        free(lookup);
+        return status;
+    }
+    *lookup_out = lookup;
+    return SUTRA_OK;
+}
+
+void sutra_ids_free(struct sutra_id_lookup *lookup)
+{
+    if (!lookup)
+        return;
+    free(lookup->table);
+    pthread_mutex_destroy(&lookup->gate);
+    free(lookup);
+}
+
+static void release_table(void *table, size_t bytes)
+{
+    (void)bytes;
+    free(table);
+}
+
+int sutra_ids_reserve(struct sutra_index *index, size_t more, bool needed)
+{
+    struct sutra_id_lookup *const lookup = index->now.lookup;
+    const size_t entries = index->now.count + more;
     pthread_mutex_lock(&lookup->gate);
-    lookup->room = rows;
+    lookup->room = entries;
     struct sutra_id_table *const old = lookup->table;
     struct sutra_id_table *fresh = NULL;
-    const bool wanted = !index->now.identity_ids && (old ? !has_room(old, rows) : needed);
+    const bool wanted = !index->now.identity_ids && (old ? !has_room(old, more) : needed);
     if (wanted)
-        fresh = make_table(&index->now, rows);
+        fresh = make_table(&index->now, entries);
     if (fresh)
         __atomic_store_n(&lookup->table, fresh, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lookup->gate);
     if (fresh)
-        sutra_front_retire(index, old, 0, sutra_ids_release);
+        sutra_front_retire(index, old, 0, release_table);
     return wanted && !fresh ? SUTRA_E_NO_MEMORY : SUTRA_OK;
+}
+
+void sutra_ids_rename(struct sutra_index *index, const uint32_t *rows, size_t count)
+{
+    struct sutra_id_lookup *const lookup = index->now.lookup;
+    pthread_mutex_lock(&lookup->gate);
+    for (size_t j = 0; lookup->table && j < count; j++)
+        enter(lookup->table, sutra_front_id_of(&index->now, rows[j]), rows[j]);
+    pthread_mutex_unlock(&lookup->gate);
 }
 
 void sutra_ids_enter(struct sutra_index *index)
 {
-    pthread_mutex_lock(&index->lookup.gate);
-    if (index->lookup.table)
-        enter_rows(index->lookup.table, &index->now);
+    struct sutra_id_lookup *const lookup = index->now.lookup;
+    pthread_mutex_lock(&lookup->gate);
+    if (lookup->table)
+        enter_rows(lookup->table, &index->now);
 }
 
 void sutra_ids_leave(struct sutra_index *index)
 {
-    pthread_mutex_unlock(&index->lookup.gate);
-}
-
-void sutra_ids_release(void *table, size_t bytes)
-{
-    (void)bytes;
-    free(table);
+    pthread_mutex_unlock(&index->now.lookup->gate);
 }
 
 static int fail(struct sutra_fault *fault_out, int status, size_t row, int64_t id)
@@ -165,7 +208,7 @@ static int check_against_each_other(const int64_t *ids, size_t count, struct sut
     return status;
 }
 
-int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count,
+int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count, bool replace,
                           struct sutra_fault *fault_out)
 {
     bool ascending = true;
@@ -182,8 +225,8 @@ int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t 
     /* Above everything the index holds; next_id stops at the largest id, which may be taken. */
     if (ascending && ids[0] >= index->next_id && index->next_id < INT64_MAX)
         return SUTRA_OK;
-    const int status = sutra_ids_reserve(index, index->now.count + count, true);
-    if (status != SUTRA_OK)
+    const int status = sutra_ids_reserve(index, count, true);
+    if (status != SUTRA_OK || replace)
         return status;
     for (size_t row = 0; row < count; row++) {
         if (sutra_front_row_of(&index->now, ids[row]) != SIZE_MAX)

@@ -38,19 +38,13 @@ static int init_locks(struct sutra_index *index)
     if (status != 0)
         return status;
     status = pthread_mutex_init(&index->stream.gate, NULL);
-    if (status == 0) {
-        status = pthread_mutex_init(&index->lookup.gate, NULL);
-        if (status == 0)
-            return 0;
-        pthread_mutex_destroy(&index->stream.gate);
-    }
-    pthread_mutex_destroy(&index->writer);
+    if (status != 0)
+        pthread_mutex_destroy(&index->writer);
     return status;
 }
 
 static void destroy_locks(struct sutra_index *index)
 {
-    pthread_mutex_destroy(&index->lookup.gate);
     pthread_mutex_destroy(&index->stream.gate);
     pthread_mutex_destroy(&index->writer);
 }
@@ -84,7 +78,6 @@ int sutra_index_make(const struct sutra_kernels *kernels, const struct sutra_ind
     index->now = (struct sutra_front){.kernels = kernels,
                                       .options = *options,
                                       .original_stride = sutra_round_up(options->dim, 4),
-                                      .lookup = &index->lookup,
                                       .identity_ids = true};
     status = init_locks(index);
     if (status != 0) {
@@ -92,6 +85,8 @@ int sutra_index_make(const struct sutra_kernels *kernels, const struct sutra_ind
         return status;
     }
     status = sutra_epochs_init(&index->epochs);
+    if (status == SUTRA_OK)
+        status = sutra_ids_new(&index->now.lookup);
     if (status == SUTRA_OK)
         status = init_now(&index->now);
     if (status != SUTRA_OK) {
@@ -137,8 +132,12 @@ static void release(struct sutra_index *index)
     sutra_dirty_deinit(&index->stream.deaths_dirty);
     free(index->stream.scratch);
     index->stream.scratch = NULL;
-    sutra_ids_release(index->lookup.table, 0);
-    index->lookup.table = NULL;
+    sutra_ids_free(index->now.lookup);
+    index->now.lookup = NULL;
+    free(index->dead);
+    free(index->vacant);
+    index->dead = index->vacant = NULL;
+    index->vacant_words = 0;
     if (index->fd >= 0)
         sutra_file_close(index->fd);
     index->fd = -1;
@@ -312,6 +311,7 @@ int sutra_index_stats(struct sutra_index *index, struct sutra_index_stats *stats
     const bool encodes_linked = index->streamed && sutra_front_has_originals(front);
     read_stats(front, count, encodes_linked ? front->graph.count : count, stats);
     stats->count = count - front->dead_count;
+    stats->removed = front->dead_count;
     stats->tuned_ef = __atomic_load_n(&index->tuned_ef, __ATOMIC_RELAXED);
     sutra_index_leave(index, &reading);
     return SUTRA_OK;

@@ -64,6 +64,24 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
                     sutra_progress_fn progress, void *progress_context,
                     struct sutra_fault *fault_out);
 
+/* The same, but ids that are there get the new vector in place of the one they had; ids NULL is as
+ * for _add. Readers see all of it at once. */
+int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
+                       const int64_t *ids, int64_t *ids_out, unsigned threads,
+                       sutra_progress_fn progress, void *progress_context,
+                       struct sutra_fault *fault_out);
+
+/* Remove vectors; ids that are not there are passed over, *removed_out counts the others. Rows are
+ * used again by later adds. With secure deletion what the memory holds of the vectors is
+ * overwritten before the call returns; SUTRA_E_NO_MEMORY then may mean that they are removed, but
+ * not overwritten. */
+int sutra_index_delete(struct sutra_index *index, const int64_t *ids, size_t count,
+                       unsigned threads, size_t *removed_out);
+/* Also for what an upsert replaces. */
+int sutra_index_set_secure_delete(struct sutra_index *index, bool secure);
+/* Give back the memory of removed vectors: what is alive is copied, close together. */
+int sutra_index_compact(struct sutra_index *index, unsigned threads);
+
 /* Some ids: a bitmap, or a list. Ids that the index does not have change nothing. */
 struct sutra_id_set {
     const uint8_t *bits; /* bit i % 8 of byte i / 8: id i; or NULL */
@@ -116,7 +134,8 @@ int sutra_index_search(struct sutra_index *index, const struct sutra_search *sea
 /* dim floats: as given while originals are kept, else decoded from the codes. SUTRA_E_NOT_FOUND. */
 int sutra_index_get(struct sutra_index *index, int64_t id, float *vector_out);
 int sutra_index_contains(struct sutra_index *index, int64_t id, bool *found_out);
-/* The ids of rows [first, first + count), in the order they were added. */
+/* The ids of rows [first, first + count), in the order they were added, but that adds take the rows
+ * of removed vectors first. */
 int sutra_index_ids(struct sutra_index *index, size_t first, size_t count, int64_t *ids_out);
 
 int sutra_index_save(struct sutra_index *index, const char *path);
@@ -130,7 +149,8 @@ int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault 
 struct sutra_index_stats {
     struct sutra_index_options options;
     uint64_t count;
-    bool linked; /* false while the index is flat */
+    uint64_t removed; /* rows of removed vectors that no add has taken yet */
+    bool linked;      /* false while the index is flat */
     unsigned levels;
     uint64_t links_bytes, codes_bytes, corrections_bytes, ids_bytes, originals_bytes;
     /* of the above: in memory now, wherever they live */

@@ -443,7 +443,8 @@ int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault 
     if (status == SUTRA_OK && deep && index->fd >= 0)
         status = verify_file(index->fd, fault_out);
     if (status == SUTRA_OK && now->linked)
-        status = sutra_graph_verify(&now->graph, fault_out);
+        status =
+            sutra_graph_verify(&now->graph, now->vacant_count ? index->vacant : NULL, fault_out);
     if (status == SUTRA_OK && deep)
         status = verify_floats(now, SUTRA_PLANE_CORRECTION, "corrections", fault_out);
     if (status == SUTRA_OK && deep)

@@ -12,6 +12,7 @@
 
 #include "front.h"
 #include "../base/dirty.h"
+#include "../vectors/choice.h"
 
 /* Squared lengths stay below a sixteenth of what a float holds: then the squared distance of any
  * two vectors, centred or not, is finite as well. */
@@ -52,11 +53,11 @@ struct sutra_index_stream {
     struct sutra_plane mean, signs;  /* the arrays of the quantizer, as planes to be saved */
 };
 
-/* From ids to rows; see ids.c. */
+/* From ids to rows, for all fronts that number their rows alike; see ids.c. */
 struct sutra_id_lookup {
     pthread_mutex_t gate;
     struct sutra_id_table *table; /* atomic; NULL until it is needed */
-    size_t room;                  /* rows that a table is to have room for */
+    size_t room;                  /* entries that a table is to have room for */
 };
 
 struct sutra_index {
@@ -70,7 +71,13 @@ struct sutra_index {
 
     int64_t next_id;
     uint32_t tuned_ef; /* atomic */
-    struct sutra_id_lookup lookup;
+
+    /* Of a plain index, the writer's. */
+    uint64_t *dead;   /* what `now` has, to be freed */
+    uint64_t *vacant; /* dead rows that an add may take: a bit a row */
+    size_t vacant_words;
+    bool secure_delete;
+
     struct sutra_query_scratch *scratch[SUTRA_SCRATCH_KEPT]; /* atomic; NULL where taken */
 
     struct sutra_index_stream stream;
@@ -103,16 +110,43 @@ int sutra_stream_make(const struct sutra_kernels *kernels,
 size_t sutra_front_row_of(const struct sutra_front *front, int64_t id);
 /* For a reader inside `front`: build the table if there is none. SUTRA_E_NO_MEMORY. */
 int sutra_ids_prepare(struct sutra_index *index, const struct sutra_front *front);
-/* For the writer, before it adds rows up to `rows`: room for them in the table, if there is one or
- * it is needed. SUTRA_E_NO_MEMORY. */
-int sutra_ids_reserve(struct sutra_index *index, size_t rows, bool needed);
+int sutra_ids_new(struct sutra_id_lookup **lookup_out);
+void sutra_ids_free(struct sutra_id_lookup *lookup); /* NULL is allowed */
+/* For the writer, before it gives so many rows their ids: room for them in the table, if there is
+ * one or it is needed. SUTRA_E_NO_MEMORY. */
+int sutra_ids_reserve(struct sutra_index *index, size_t more, bool needed);
+/* Enter rows that had other ids before. */
+void sutra_ids_rename(struct sutra_index *index, const uint32_t *rows, size_t count);
 /* Enter the rows of `now` that are new, and keep readers from building a table until _leave. */
 void sutra_ids_enter(struct sutra_index *index);
 void sutra_ids_leave(struct sutra_index *index);
 void sutra_ids_release(void *table, size_t bytes);
-/* The writer's: check new ids against each other and the index; fills nothing. */
-int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count,
+/* The writer's: check new ids against each other and, unless they may replace, the index; fills
+ * nothing. Where they may replace, row_of works afterwards. */
+int sutra_index_check_ids(struct sutra_index *index, const int64_t *ids, size_t count, bool replace,
                           struct sutra_fault *fault_out);
+
+/* remove.c; the writer's */
+/* A bitmap of the dead rows of a front, with room for `rows`. NULL for want of memory. */
+uint64_t *sutra_dead_copy(const struct sutra_front *front, size_t rows);
+/* Publish `now` with these dead rows, which the index takes; dead_count is up to the caller. */
+void sutra_dead_publish(struct sutra_index *index, struct sutra_front *fresh, uint64_t *dead,
+                        const struct sutra_left *left);
+/* Rows have died: sweep the graph if it pays, erase what is to be erased. */
+int sutra_index_after_removal(struct sutra_index *index, unsigned threads);
+/* The first vacant row from `row` on, or SIZE_MAX. */
+size_t sutra_index_next_vacant(const struct sutra_index *index, size_t row);
+
+/* gather.c */
+/* Make `to`, which is new, hold the chosen rows of `from`: vectors, and codes of those below
+ * `coded`; what of them was linked is linked. SUTRA_E_NO_MEMORY, SUTRA_E_GRAPH_*. */
+int sutra_front_gather(const struct sutra_front *from, const struct sutra_row_choice *choice,
+                       size_t coded, unsigned threads, struct sutra_front *to);
+
+/* compact.c */
+/* An index with what is alive in another; readers do not see it yet. */
+int sutra_index_make_compact(const struct sutra_index *index, unsigned threads,
+                             struct sutra_index **copy_out);
 
 /* spaces.c: how the graph sees the index's rows; a walk over coded rows takes a
  * sutra_walk_query, one over float rows a sutra_float_query. */
@@ -225,9 +259,11 @@ struct sutra_encoding {
     const float *vectors; /* of first_row; NULL: decode the index's codes, by its own quantizer */
     size_t stride;        /* floats */
     size_t first_row;
+    const uint32_t *rows; /* instead of first_row, where they are not one after the other */
 };
 size_t sutra_encoding_scratch_bytes(const struct sutra_front *front);
-/* Encode rows first_row + [begin, end). scratch is aligned to 64 bytes. */
+/* Encode rows [begin, end) of those given, or first_row + [begin, end). scratch is aligned to 64
+ * bytes. */
 void sutra_encoding_rows(const struct sutra_encoding *encoding, void *scratch, size_t begin,
                          size_t end);
 /* Encode `count` rows. SUTRA_E_NO_MEMORY, before anything is written. */

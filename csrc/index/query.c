@@ -231,7 +231,8 @@ static int search_graph(const struct job *job, struct sutra_query_scratch *scrat
 {
     const struct sutra_front *front = job->front;
     struct sutra_scratch *const walk = &scratch->walk;
-    const size_t k = job->search->k, hidden = front->dead_count + front->unfinished;
+    const size_t k = job->search->k;
+    const size_t hidden = front->dead_count - front->vacant_count + front->unfinished;
     size_t found = 0;
     int status = SUTRA_OK;
     walk->barred = barred;
@@ -239,7 +240,8 @@ static int search_graph(const struct job *job, struct sutra_query_scratch *scrat
         const struct sutra_sifted_walk sifted = {.space = job->space,
                                                  .k = k,
                                                  .ef = job->ef,
-                                                 .met = front->count + front->unfinished,
+                                                 .met = front->count - front->vacant_count +
+                                                        front->unfinished,
                                                  .hidden = hidden};
         status = sutra_front_walk_sifted(front, &sifted, query, walk, &found);
     } else {

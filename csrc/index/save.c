@@ -11,6 +11,7 @@
 #include "format.h"
 #include "../base/bytes.h"
 #include "../base/crc32c.h"
+#include "../base/platform.h"
 #include "../io/file.h"
 
 struct save {
@@ -138,11 +139,25 @@ static int save_locked(const struct sutra_index *index, const char *path)
     return status;
 }
 
+/* A file has no dead rows. */
+static int save_compact(const struct sutra_index *index, const char *path)
+{
+    struct sutra_index *copy;
+    int status = sutra_index_make_compact(index, sutra_cores_usable(), &copy);
+    if (status != SUTRA_OK)
+        return status;
+    status = save_locked(copy, path);
+    sutra_index_free(copy);
+    return status;
+}
+
 /* An add changes lists in place: one at a time. */
 int sutra_index_save(struct sutra_index *index, const char *path)
 {
     pthread_mutex_lock(&index->writer);
-    const int status = index->closed ? SUTRA_E_CLOSED : save_locked(index, path);
+    int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
+    if (status == SUTRA_OK)
+        status = index->now.dead_count ? save_compact(index, path) : save_locked(index, path);
     pthread_mutex_unlock(&index->writer);
     return status;
 }

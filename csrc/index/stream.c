@@ -167,10 +167,10 @@ size_t sutra_stream_dead(const struct sutra_index *index)
 
 size_t sutra_stream_row_bytes(const struct sutra_index *index)
 {
-    const struct sutra_index_options *options = &index->options;
+    const struct sutra_index_options *options = &index->now.options;
     size_t bytes = 2 * (size_t)options->m * sizeof(uint32_t);
     if (options->keep_originals)
-        bytes += index->original_stride * sizeof(float);
+        bytes += index->now.original_stride * sizeof(float);
     if (options->quantization != SUTRA_QUANT_NONE) /* four bits a dimension in each plane */
         bytes += (options->quantization == SUTRA_QUANT_U8 ? 2u : 1u) * options->dim / 2;
     return bytes;

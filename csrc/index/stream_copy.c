@@ -1,41 +1,15 @@
-/* A streamed index with some rows of another: how compaction leaves the dead behind without linking
- * the living anew.
- *
- * Vectors and codes are copied as they are, so that nothing is rounded twice. What was linked stays
- * linked: lists that named rows left behind are repaired (sutra_graph_import).
+/* A streamed index with some rows of another; see stream.h.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "parts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "stream.h"
 
-/* Planes of both that hold what a row is. */
-static int make_planes(const struct sutra_index *from, struct sutra_index *to, size_t count)
+static void write_lives(const struct sutra_row_choice *choice, uint64_t birth,
+                        struct sutra_front *to)
 {
-    int status = SUTRA_OK;
-    for (unsigned p = SUTRA_PLANE_HIGH; p <= SUTRA_PLANE_CORRECTION && status == SUTRA_OK; p++) {
-        if (from->planes.plane[p].base)
-            status = sutra_planes_revive(&to->planes, p, from->planes.plane[p].row_bytes);
-    }
-    if (status == SUTRA_OK && !sutra_index_has_originals(from))
-        sutra_planes_drop(&to->planes, SUTRA_PLANE_ORIGINAL);
-    return status == SUTRA_OK ? sutra_planes_ensure(&to->planes, count) : status;
-}
-
-static void copy_rows(const struct sutra_index *from, const struct sutra_row_choice *choice,
-                      size_t coded, uint64_t birth, unsigned threads, struct sutra_index *to)
-{
-    for (unsigned p = SUTRA_PLANE_HIGH; p <= SUTRA_PLANE_CORRECTION; p++) {
-        if (from->planes.plane[p].base)
-            sutra_row_choice_copy(choice, &from->planes.plane[p], coded, threads,
-                                  &to->planes.plane[p]);
-    }
-    if (sutra_index_has_originals(from))
-        sutra_row_choice_copy(choice, &from->planes.plane[SUTRA_PLANE_ORIGINAL], choice->rows,
-                              threads, &to->planes.plane[SUTRA_PLANE_ORIGINAL]);
     if (!choice->count)
         return;
     memcpy(sutra_planes_row(&to->planes, SUTRA_PLANE_ID, 0), choice->labels,
@@ -48,49 +22,25 @@ static void copy_rows(const struct sutra_index *from, const struct sutra_row_cho
     }
 }
 
-static int copy_graph(const struct sutra_index *from, const struct sutra_row_choice *choice,
-                      unsigned threads, struct sutra_index *to)
-{
-    const size_t nodes = from->graph.count;
-    const size_t linked = sutra_row_choice_below(choice, nodes);
-    if (linked == 0)
-        return SUTRA_OK;
-    uint32_t *map = malloc(nodes * sizeof *map);
-    if (!map)
-        return SUTRA_E_NO_MEMORY;
-    sutra_row_choice_map(choice, nodes, SUTRA_NO_NODE, map);
-    struct sutra_space space;
-    sutra_index_build_space(to, &space);
-    const int status = sutra_graph_import(&to->graph, &space, &from->graph, map, linked, threads);
-    free(map);
-    if (status == SUTRA_OK) {
-        sutra_graph_publish(&to->graph);
-        to->linked = true;
-    }
-    return status;
-}
-
 int sutra_stream_copy(const struct sutra_index *from, const struct sutra_row_choice *choice,
                       uint64_t birth, unsigned threads, struct sutra_index **copy_out)
 {
+    const struct sutra_front *old = &from->now;
     struct sutra_index *to;
     struct sutra_fault fault;
-    int status = sutra_stream_new(from->kernels, &from->options, &to, &fault);
+    int status = sutra_stream_make(old->kernels, &old->options, &to, &fault);
     if (status != SUTRA_OK)
         return status;
-    const bool has_codes = sutra_index_has_codes(from);
     size_t coded = 0;
-    if (has_codes)
-        coded = sutra_index_has_originals(from) ? from->stream.coded : choice->rows;
-    status = make_planes(from, to, choice->count);
+    if (sutra_front_has_codes(old))
+        coded = sutra_front_has_originals(old) ? old->coded : choice->rows;
+    status = sutra_front_gather(old, choice, coded, threads, &to->now);
     if (status == SUTRA_OK) {
-        if (has_codes)
-            sutra_quantizer_copy(&from->quantizer, &to->quantizer);
-        copy_rows(from, choice, coded, birth, threads, to);
-        to->fitted_count = from->fitted_count < choice->count ? from->fitted_count : choice->count;
-        to->count = choice->count;
-        to->stream.coded = sutra_row_choice_below(choice, coded);
-        status = copy_graph(from, choice, threads, to);
+        write_lives(choice, birth, &to->now);
+        to->now.coded = coded ? sutra_row_choice_below(choice, coded) : 0;
+        to->stream.rows = choice->count;
+        to->stream.linked = to->now.graph.count;
+        status = sutra_index_show(to);
     }
     if (status != SUTRA_OK) {
         sutra_index_free(to);

@@ -109,6 +109,17 @@ int sutra_planes_ensure(struct sutra_planes *planes, size_t rows)
     return SUTRA_OK;
 }
 
+int sutra_planes_make_writable(struct sutra_planes *planes)
+{
+    int status = SUTRA_OK;
+    for (unsigned p = 0; p < planes->count && status == SUTRA_OK; p++) {
+        struct sutra_arena *arena = &planes->plane[p].arena;
+        if (planes->plane[p].base && arena->mapped_read_only)
+            status = sutra_arena_commit(arena, arena->mapped_bytes);
+    }
+    return status;
+}
+
 int sutra_planes_load(struct sutra_planes *planes, unsigned plane, size_t row_bytes, size_t rows,
                       int fd, uint64_t offset, bool mapped)
 {

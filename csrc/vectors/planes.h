@@ -42,6 +42,9 @@ void sutra_planes_deinit(struct sutra_planes *planes);
  * has there. */
 int sutra_planes_ensure(struct sutra_planes *planes, size_t rows);
 
+/* Rows that are mapped from a file may be written from then on: copies, in this process alone. */
+int sutra_planes_make_writable(struct sutra_planes *planes);
+
 /* Drop one plane's memory; it is absent from then on. */
 void sutra_planes_drop(struct sutra_planes *planes, unsigned plane);
 

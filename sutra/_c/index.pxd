@@ -56,6 +56,17 @@ cdef extern from "index/index.h" nogil:
         const int64_t *ids, int64_t *ids_out, unsigned threads, sutra_progress_fn progress,
         void *progress_context, sutra_fault *fault_out,
     )
+    int sutra_index_upsert(
+        sutra_index *index, const float *vectors, size_t stride, size_t count,
+        const int64_t *ids, int64_t *ids_out, unsigned threads, sutra_progress_fn progress,
+        void *progress_context, sutra_fault *fault_out,
+    )
+    int sutra_index_delete(
+        sutra_index *index, const int64_t *ids, size_t count, unsigned threads,
+        size_t *removed_out,
+    )
+    int sutra_index_set_secure_delete(sutra_index *index, bint secure)
+    int sutra_index_compact(sutra_index *index, unsigned threads)
 
     struct sutra_id_set:
         const uint8_t *bits
@@ -106,6 +117,7 @@ cdef extern from "index/index.h" nogil:
     struct sutra_index_stats_s "sutra_index_stats":
         sutra_index_options options
         uint64_t count
+        uint64_t removed
         bint linked
         unsigned levels
         uint64_t links_bytes
