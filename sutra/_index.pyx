@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The index of the C core as a Python class: convert, check, release the GIL, map errors.
 
-`sutra.Index` (index.py) derives from `IndexCore` and adds what is policy. The core knows which calls
-are in flight: `close` waits for them. Only one guard is Python's business: a progress callback may
-read its own index, but what waits for the end of the add would wait for itself, and is told so.
+`sutra.Index` (index.py) derives from `IndexCore` and adds what is policy. The core knows which
+calls are in flight: `close` waits for them. Only one guard is Python's business: a progress
+callback may read its own index, but what waits for the end of the add would wait for itself, and
+is told so.
 """
 
 import os

@@ -17,7 +17,7 @@ from sutra._kernels import tiers
 from sutra._recall import DEFAULT_EF, Floats, Keys, Subject
 from sutra._search import SearchResult
 from sutra._within import FIRST, Arrays, check_radius, within
-from sutra.errors import ClosedError, ConfigError, SutraError
+from sutra.errors import ClosedError, ConfigError
 from sutra.results import SearchPlan, as_plans
 from sutra.tuning import Tunable, Tuned, Tuning
 

@@ -73,8 +73,8 @@ static size_t kill_rows(struct fixture *fixture, size_t percent)
 }
 
 /* The distance of the k-th nearest of the living that pass. */
-static double farthest_wanted(const struct fixture *fixture, const float *query, const uint8_t *bits,
-                           size_t *k_inout)
+static double farthest_wanted(const struct fixture *fixture, const float *query,
+                              const uint8_t *bits, size_t *k_inout)
 {
     double best[K];
     size_t count = 0;

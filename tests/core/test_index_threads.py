@@ -140,7 +140,8 @@ def test_readers_do_not_wait_for_an_add(rows, tmp_path, before, own_ids):
     go_on.set()
     adder.join(WAIT)
     saver.join(WAIT)
-    assert not adder.is_alive() and not saver.is_alive()
+    assert not adder.is_alive()
+    assert not saver.is_alive()
     assert np.array_equal(index.ids(), numbers)
     assert index.verify(deep=True)["vectors"] == 4000
     assert Index.open(tmp_path / "file").verify(deep=True)["vectors"] == 4000
