@@ -32,8 +32,10 @@ class IndexCore:
         ef: SupportsIndex | None = None,
         threads: SupportsIndex = 0,
         exact: bool = False,
-        filter: Filters | None = None,
         recall: float | None = None,
+        filter: Filters | None = None,
+        radius: float | None = None,
+        limit: SupportsIndex | None = None,
     ) -> SearchResult: ...
     def _explain(
         self,

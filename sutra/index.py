@@ -55,8 +55,10 @@ class Index(IndexCore, Tunable):
         Keep float32 vectors for reranking, exact search and `get`. Without them
         ``exact=True`` and `get` see the quantized vectors, under cosine scaled to length one.
     seed : int
-        Of the graph's levels and the rotation. Same seed, same sequence of `add` calls: same
-        index, byte for byte, for any number of threads.
+        Of the graph's levels and the rotation. Same seed, same sequence of calls that change it:
+        same index, byte for byte, for any number of threads.
+    secure_delete : bool
+        Overwrite in memory what is removed or replaced before the call returns; see `delete`.
 
     Attributes
     ----------
@@ -80,8 +82,8 @@ class Index(IndexCore, Tunable):
     opened from a file until they are read.
 
     Thread safety: every method may be called from any thread. Searches and reads run side by side
-    with the GIL released, and beside an `add`: they wait for nobody. `add`, `save` and `verify`
-    run one at a time. `close` waits for calls in flight.
+    with the GIL released, and beside an `add` or `delete`: they wait for nobody. What changes,
+    saves or verifies the index runs one at a time. `close` waits for calls in flight.
 
     References
     ----------
@@ -114,12 +116,21 @@ class Index(IndexCore, Tunable):
         quantization: Literal["u8", "u4", "none"] = "u8",
         keep_originals: bool = True,
         seed: int = 0,
+        secure_delete: bool = False,
     ) -> None:
         self._new(dim, metric, m, ef_construction, quantization, keep_originals, seed)
         self._tuning = Tuning()
+        if secure_delete:
+            self._set_secure_delete(True)
 
     @classmethod
-    def open(cls, path: PathLike, *, resident: Literal["auto", "arena", "mapped"] = "auto") -> Self:
+    def open(
+        cls,
+        path: PathLike,
+        *,
+        resident: Literal["auto", "arena", "mapped"] = "auto",
+        secure_delete: bool = False,
+    ) -> Self:
         """Open a saved index.
 
         Parameters
@@ -131,6 +142,8 @@ class Index(IndexCore, Tunable):
             ("arena"), used from the file through the page cache ("mapped"), or mapped at first
             and copied into memory by a background thread if they fit in half of what is free
             ("auto"). Originals stay mapped in any case while there are codes.
+        secure_delete : bool
+            As for a new index: the file does not say.
 
         Returns
         -------
@@ -155,6 +168,8 @@ class Index(IndexCore, Tunable):
         index = cls.__new__(cls)
         index._open(_checked_path(path), resident)
         index._tuning = Tuning()
+        if secure_delete:
+            index._set_secure_delete(True)
         return index
 
     def add(
@@ -205,10 +220,108 @@ class Index(IndexCore, Tunable):
         callback may search and read, too; `add`, `save`, `verify` and `close` raise SutraError in
         it. One call with many vectors is far faster than many calls.
         """
+        return self._put(vectors, ids, threads, progress, False)
+
+    def upsert(
+        self,
+        vectors: npt.ArrayLike,
+        ids: npt.ArrayLike | None = None,
+        *,
+        threads: int = 0,
+        progress: bool | Progress = False,
+    ) -> npt.NDArray[np.int64]:
+        """Add vectors, in place of those that have the same ids.
+
+        Parameters
+        ----------
+        vectors, ids, threads, progress
+            As of `add`, but ids may be in use. No id may be given twice.
+
+        Returns
+        -------
+        (n,) array of int64
+            The ids.
+
+        Raises
+        ------
+        DuplicateIdError
+            If an id is given twice.
+        DimensionError, DTypeError, InvalidVectorError, ConfigError, CapacityError, MemoryError
+            As of `add`.
+
+        Notes
+        -----
+        All or nothing, and at once: a search finds the old vectors or the new ones.
+        """
+        return self._put(vectors, ids, threads, progress, True)
+
+    def _put(
+        self,
+        vectors: npt.ArrayLike,
+        ids: npt.ArrayLike | None,
+        threads: int,
+        progress: bool | Progress,
+        replace: bool,
+    ) -> npt.NDArray[np.int64]:
         rows = as_rows(vectors, self.dim, "vectors")
         numbers = None if ids is None else as_ids(ids, len(rows))
         callback = _Bar() if progress is True else progress or None
-        return self._add(rows, numbers, threads, callback)
+        return self._add(rows, numbers, threads, callback, replace)
+
+    def delete(self, ids: npt.ArrayLike, *, threads: int = 0) -> int:
+        """Remove vectors.
+
+        Parameters
+        ----------
+        ids : int or (n,) array-like of int
+            Those that the index does not have are passed over.
+        threads : int
+            0 means all cores this process may use. The result does not depend on it.
+
+        Returns
+        -------
+        int
+            How many were removed.
+
+        Raises
+        ------
+        DTypeError, DimensionError, ConfigError
+            If something is no id.
+        ClosedError, MemoryError
+            If the index is closed; there is no room.
+
+        Notes
+        -----
+        No search that starts later finds them. The graph is repaired when a sixteenth of it is
+        removed, in a time like that of adding as many; later adds take the room. `compact` gives it
+        back to the system, and `save` writes a file without it.
+
+        The bytes of removed vectors stay in memory until they are overwritten so. With
+        ``secure_delete=True`` they are overwritten before the call returns, which repairs the graph
+        with every call; a file that was saved before keeps them until it is saved anew.
+        """
+        numbers = np.atleast_1d(np.asarray(ids))
+        return self._delete(as_ids(numbers, len(numbers)), threads)
+
+    def compact(self, *, threads: int = 0) -> None:
+        """Give back the memory of removed vectors.
+
+        Parameters
+        ----------
+        threads : int
+            0 means all cores this process may use.
+
+        Raises
+        ------
+        ClosedError, MemoryError
+            If the index is closed; there is no room for a copy beside it.
+
+        Notes
+        -----
+        Copies what is left, as it is, and repairs the graph; nothing is linked anew. Searches go on
+        meanwhile. Does nothing where nothing has been removed.
+        """
+        self._compact(threads)
 
     def get(self, id: int) -> npt.NDArray[np.float32]:
         """Return a vector.
@@ -240,6 +353,8 @@ class Index(IndexCore, Tunable):
 
     def ids(self) -> npt.NDArray[np.int64]:
         """Return all ids, in the order they were added.
+
+        Those added after others were removed may come earlier: they take their places.
 
         Returns
         -------
@@ -326,7 +441,8 @@ class Index(IndexCore, Tunable):
         Returns
         -------
         dict
-            The arguments the index was made with; ``count``; ``graph`` (False while it is flat)
+            The arguments the index was made with; ``count``, and ``removed``, whose room no add
+            has taken yet; ``graph`` (False while it is flat)
             and its ``levels``; ``tuned_ef`` (None until tuned); ``bytes_per_vector`` and
             ``resident_bytes`` (in memory now) of links, codes, corrections, ids and originals;
             ``mapped_bytes`` of the file and whether the index is ``resident`` as "arena" or
@@ -346,6 +462,7 @@ class Index(IndexCore, Tunable):
         parts = ("links", "codes", "corrections", "ids", "originals")
         return {
             "count": count,
+            "removed": read["removed"],
             "dim": options["dim"],
             "metric": METRIC_NAMES[options["metric"]],
             "m": options["m"],
