@@ -140,7 +140,7 @@ bool sutra_graph_search_filtered(const struct sutra_graph *graph, const struct s
                                  struct sutra_scratch *scratch)
 {
     scratch->pool_count = 0;
-    if (graph->published.count == 0)
+    if (graph->published.count == 0 || graph->published.entry == SUTRA_NO_ENTRY)
         return true;
     const uint64_t entry = graph->published.entry;
     uint32_t start = (uint32_t)entry;

@@ -442,7 +442,7 @@ int sutra_index_verify(struct sutra_index *index, bool deep, struct sutra_fault 
     if (status == SUTRA_OK && deep && index->fd >= 0)
         status = verify_file(index->fd, fault_out);
     if (status == SUTRA_OK && index->linked)
-        status = sutra_graph_verify(&index->graph, fault_out);
+        status = sutra_graph_verify(&index->graph, NULL, fault_out);
     if (status == SUTRA_OK && deep)
         status = verify_floats(index, SUTRA_PLANE_CORRECTION, "corrections", fault_out);
     if (status == SUTRA_OK && deep)

@@ -400,7 +400,7 @@ int sutra_stream_verify(struct sutra_index *index, bool deep, struct sutra_fault
     int status = index->closed ? SUTRA_E_CLOSED : SUTRA_OK;
     const size_t rows = sutra_index_rows(index), linked = index->graph.count;
     if (status == SUTRA_OK && linked)
-        status = sutra_graph_verify(&index->graph, fault_out);
+        status = sutra_graph_verify(&index->graph, NULL, fault_out);
     if (status == SUTRA_OK)
         status = verify_lifetimes(index, rows, fault_out);
     if (status == SUTRA_OK && deep && sutra_index_has_originals(index) &&

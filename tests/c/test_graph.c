@@ -55,7 +55,7 @@ static int add(struct sutra_graph *graph, const float *rows, size_t added, unsig
 static bool is_sound(const struct sutra_graph *graph, size_t count)
 {
     struct sutra_fault fault = SUTRA_FAULT_NONE;
-    const int status = sutra_graph_verify(graph, &fault);
+    const int status = sutra_graph_verify(graph, NULL, &fault);
     if (status != SUTRA_OK)
         (void)fprintf(stderr, "status %d, row %lld, %s\n", status, (long long)fault.row,
                       fault.what);
@@ -203,7 +203,7 @@ static void cancelled_builds_leave_the_old_graph(void)
 static int verdict(const struct sutra_graph *graph)
 {
     struct sutra_fault fault = SUTRA_FAULT_NONE;
-    const int status = sutra_graph_verify(graph, &fault);
+    const int status = sutra_graph_verify(graph, NULL, &fault);
     CHECK(status == SUTRA_OK || (fault.row >= 0 && fault.what != NULL));
     return status;
 }
@@ -280,20 +280,23 @@ static void verify_finds_bad_upper_tables(void)
     *level = before;
 
     const uint64_t entry = graph.entry, top = entry >> 32 << 32;
-    const uint64_t entries[] = {0,
-                                5,
+    const uint64_t entries[] = {2000,
                                 top,
                                 top | graph.upper_count,
                                 top | 0xffffffff,
                                 entry + ((uint64_t)1 << 32),
                                 entry - ((uint64_t)1 << 32),
-                                UINT64_MAX};
+                                UINT64_MAX - 1};
     for (size_t j = 0; j < sizeof entries / sizeof entries[0]; j++) {
         graph.entry = entries[j];
         if (entries[j] != entry &&
             (entries[j] != top || sutra_graph_upper_level(&graph, 0) != (unsigned)(top >> 32)))
             CHECK_EQ(verdict(&graph), SUTRA_E_GRAPH_LEVEL);
     }
+    graph.entry = 5; /* any base node will do */
+    CHECK_EQ(verdict(&graph), SUTRA_OK);
+    graph.entry = SUTRA_NO_ENTRY; /* but some node must be reached */
+    CHECK_EQ(verdict(&graph), SUTRA_E_GRAPH_REACH);
     graph.entry = entry;
     graph.list_count++;
     CHECK_EQ(verdict(&graph), SUTRA_E_GRAPH_LEVEL);
