@@ -17,10 +17,13 @@
 #include <string.h>
 
 #include "graph.h"
+#include "edges.h"
 #include "journal.h"
+#include "levels.h"
 #include "prune.h"
 #include "tree.h"
 #include "walk.h"
+#include "workers.h"
 #include "../base/prng.h"
 #include "../base/threads.h"
 
@@ -48,46 +51,13 @@ struct build {
     size_t batch_count;
     uint32_t batch_upper[BATCH_MAX]; /* upper node of each, or SUTRA_NO_NODE */
 
-    bool upper;      /* the level kind of the edges at hand */
-    uint64_t *edges; /* target list << 32 | source */
-    uint64_t *edges_spare;
-    size_t edges_room;
-    uint32_t *groups; /* first edge of every target, and the end */
-    size_t group_count;
+    bool upper; /* the level kind of the edges at hand */
+    struct sutra_edges edges;
+
+    size_t old_count;     /* rows at the start: those below it are recycled */
+    uint64_t *old_uppers; /* upper nodes of recycled rows, see sutra_levels_of */
+    size_t old_upper_count;
 };
-
-/* ---- levels */
-
-/* Geometric with ratio 1/m, from integers alone. */
-static unsigned draw_level(const struct sutra_graph *graph, uint32_t node)
-{
-    const uint32_t threshold = (uint32_t)(0x100000000u / graph->m);
-    unsigned level = 0;
-    while (level < SUTRA_LEVEL_MAX &&
-           (uint32_t)sutra_random_at(graph->seed, (uint64_t)node << 5 | level) < threshold)
-        level++;
-    return level;
-}
-
-static int make_upper_node(struct sutra_graph *graph, uint32_t node, unsigned level,
-                           uint32_t *upper_out)
-{
-    const size_t upper = graph->upper_count, first = graph->list_count;
-    int status = sutra_planes_ensure(&graph->upper, upper + 1);
-    if (status == SUTRA_OK)
-        status = sutra_planes_ensure(&graph->upper_links, first + level);
-    if (status != SUTRA_OK)
-        return status;
-    memset(sutra_planes_row(&graph->upper_links, 0, first), 0xff,
-           level * graph->upper_slots * sizeof(uint32_t));
-    *(uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_NODE, upper) = node;
-    *(uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, upper) = (uint32_t)first;
-    *(uint8_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_LEVEL, upper) = (uint8_t)level;
-    graph->upper_count = upper + 1;
-    graph->list_count = first + level;
-    *upper_out = (uint32_t)upper;
-    return SUTRA_OK;
-}
 
 /* ---- step 1: forward edges */
 
@@ -175,77 +145,13 @@ static int link_range(void *context, unsigned worker, size_t begin, size_t end)
 
 /* ---- step 2: edges by target */
 
-static int reserve_edges(struct build *build, size_t count)
+static void add_edges(struct build *build, const uint32_t *list, size_t slots, uint32_t source,
+                      unsigned level)
 {
-    if (count <= build->edges_room)
-        return SUTRA_OK;
-    const size_t room = count + count / 2 + 64;
-    uint64_t *edges = malloc(room * sizeof *edges);
-    uint64_t *spare = malloc(room * sizeof *spare);
-    uint32_t *groups = malloc((room + 1) * sizeof *groups);
-    if (!edges || !spare || !groups) {
-        free(edges);
-        free(spare);
-        free(groups);
-        return SUTRA_E_NO_MEMORY;
-    }
-    free(build->edges);
-    free(build->edges_spare);
-    free(build->groups);
-    build->edges = edges;
-    build->edges_spare = spare;
-    build->groups = groups;
-    build->edges_room = room;
-    return SUTRA_OK;
-}
-
-/* Stable radix sort, a byte at a time; bytes that are equal everywhere are skipped. */
-static void sort_edges(struct build *build, size_t count)
-{
-    uint64_t all_or = 0, all_and = ~(uint64_t)0;
-    for (size_t e = 0; e < count; e++) {
-        all_or |= build->edges[e];
-        all_and &= build->edges[e];
-    }
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-        if (((all_or ^ all_and) >> shift & 0xff) == 0)
-            continue;
-        size_t starts[257] = {0};
-        for (size_t e = 0; e < count; e++)
-            starts[(build->edges[e] >> shift & 0xff) + 1]++;
-        for (size_t byte = 0; byte < 256; byte++)
-            starts[byte + 1] += starts[byte];
-        for (size_t e = 0; e < count; e++)
-            build->edges_spare[starts[build->edges[e] >> shift & 0xff]++] = build->edges[e];
-        uint64_t *const sorted = build->edges_spare;
-        build->edges_spare = build->edges;
-        build->edges = sorted;
-    }
-}
-
-static void group_edges(struct build *build, size_t count)
-{
-    build->group_count = 0;
-    for (size_t e = 0; e < count; e++) {
-        if (e == 0 || build->edges[e] >> 32 != build->edges[e - 1] >> 32)
-            build->groups[build->group_count++] = (uint32_t)e;
-    }
-    build->groups[build->group_count] = (uint32_t)count;
-}
-
-static size_t add_edges(struct build *build, size_t count, const uint32_t *list, size_t slots,
-                        uint32_t source, unsigned level)
-{
-    const struct sutra_graph *graph = build->graph;
-    for (size_t s = 0; s < slots && list[s] != SUTRA_NO_NODE; s++) {
-        uint64_t target = list[s];
-        if (level > 0)
-            target = *(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST,
-                                                         list[s]) +
-                     level - 1;
-        build->edges[count++] = target << 32 | source;
-    }
-    return count;
+    for (size_t s = 0; s < slots && list[s] != SUTRA_NO_NODE; s++)
+        sutra_edges_add(&build->edges,
+                        level > 0 ? sutra_level_list(build->graph, list[s], level) : list[s],
+                        source);
 }
 
 static int collect_edges(struct build *build, bool upper)
@@ -255,53 +161,36 @@ static int collect_edges(struct build *build, bool upper)
     size_t members = 0;
     for (size_t j = 0; j < build->batch_count; j++)
         members += !upper || build->batch_upper[j] != SUTRA_NO_NODE;
-    const int status = reserve_edges(build, members * most);
+    const int status = sutra_edges_reserve(&build->edges, members * most);
     if (status != SUTRA_OK)
         return status;
-    size_t count = 0;
     for (size_t j = 0; j < build->batch_count; j++) {
         const uint32_t own_upper = build->batch_upper[j];
         if (!upper) {
-            count = add_edges(build, count, sutra_graph_list(graph, build->batch[j]), graph->slots,
-                              build->batch[j], 0);
+            add_edges(build, sutra_graph_list(graph, build->batch[j]), graph->slots,
+                      build->batch[j], 0);
         } else if (own_upper != SUTRA_NO_NODE) {
             for (unsigned level = sutra_graph_upper_level(graph, own_upper); level > 0; level--)
-                count = add_edges(build, count, sutra_graph_upper_list(graph, own_upper, level),
-                                  graph->upper_slots, own_upper, level);
+                add_edges(build, sutra_graph_upper_list(graph, own_upper, level),
+                          graph->upper_slots, own_upper, level);
         }
     }
     build->upper = upper;
-    sort_edges(build, count);
-    group_edges(build, count);
+    sutra_edges_group(&build->edges);
     return SUTRA_OK;
 }
 
 /* ---- step 3: reverse edges */
-
-/* The upper node that owns an upper list: the last whose first list is not beyond it. */
-static uint32_t list_owner(const struct sutra_graph *graph, uint32_t list)
-{
-    size_t low = 0, high = graph->upper_count - 1;
-    while (low < high) {
-        const size_t middle = (low + high + 1) / 2;
-        if (*(const uint32_t *)sutra_planes_row(&graph->upper, SUTRA_UPPER_FIRST_LIST, middle) <=
-            list)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return (uint32_t)low;
-}
 
 static void take_sources(const struct build *build, struct sutra_scratch *scratch, size_t group)
 {
     struct sutra_graph *graph = build->graph;
     const bool upper = build->upper;
     const size_t slots = upper ? graph->upper_slots : graph->slots;
-    const uint64_t *edges = build->edges + build->groups[group];
-    const size_t added = build->groups[group + 1] - build->groups[group];
-    const uint32_t target = (uint32_t)(edges[0] >> 32);
-    const uint32_t owner = upper ? list_owner(graph, target) : target;
+    const uint64_t *edges = build->edges.edges + build->edges.groups[group];
+    const size_t added = sutra_edges_size(&build->edges, group);
+    const uint32_t target = sutra_edges_target(&build->edges, group);
+    const uint32_t owner = upper ? sutra_level_owner(graph, target) : target;
     uint32_t *list =
         upper ? sutra_planes_row(&graph->upper_links, 0, target) : sutra_graph_list(graph, target);
     uint32_t *ids = scratch->found;
@@ -336,8 +225,8 @@ static int take_range(void *context, unsigned worker, size_t begin, size_t end)
 static int reserve_group_room(struct build *build)
 {
     size_t largest = 0;
-    for (size_t g = 0; g < build->group_count; g++) {
-        const size_t size = build->groups[g + 1] - build->groups[g];
+    for (size_t g = 0; g < build->edges.group_count; g++) {
+        const size_t size = sutra_edges_size(&build->edges, g);
         largest = size > largest ? size : largest;
     }
     const size_t room = largest + SUTRA_NODE_SLOTS_MAX + build->ef;
@@ -355,10 +244,10 @@ static int journal_groups(struct build *build)
 {
     struct sutra_graph *graph = build->graph;
     const int status = sutra_journal_reserve(
-        graph->journal, build->group_count + build->batch_count + SUTRA_LEVEL_MAX);
-    for (size_t g = 0; status == SUTRA_OK && g < build->group_count; g++)
+        graph->journal, build->edges.group_count + build->batch_count + SUTRA_LEVEL_MAX);
+    for (size_t g = 0; status == SUTRA_OK && g < build->edges.group_count; g++)
         sutra_journal_copy(graph->journal, graph, build->upper,
-                           (uint32_t)(build->edges[build->groups[g]] >> 32));
+                           sutra_edges_target(&build->edges, g));
     return status;
 }
 
@@ -370,7 +259,8 @@ static int link_back(struct build *build, bool upper)
     if (status == SUTRA_OK)
         status = reserve_group_room(build);
     if (status == SUTRA_OK)
-        status = sutra_parallel_for(build->group_count, 32, build->threads, take_range, build);
+        status =
+            sutra_parallel_for(build->edges.group_count, 32, build->threads, take_range, build);
     return status;
 }
 
@@ -395,28 +285,60 @@ static void raise_entry(struct build *build)
 
 static int make_upper_nodes(struct build *build)
 {
-    for (size_t j = 0; j < build->batch_count; j++) {
-        build->batch_upper[j] = SUTRA_NO_NODE;
-        const unsigned level = draw_level(build->graph, build->batch[j]);
-        if (level == 0)
-            continue;
-        const int status =
-            make_upper_node(build->graph, build->batch[j], level, &build->batch_upper[j]);
-        if (status != SUTRA_OK)
-            return status;
+    int status = SUTRA_OK;
+    for (size_t j = 0; status == SUTRA_OK && j < build->batch_count; j++) {
+        const uint32_t row = build->batch[j];
+        const bool recycled = row < build->old_count;
+        const unsigned level = recycled ? 0 : sutra_level_draw(build->graph, row);
+        build->batch_upper[j] =
+            recycled ? sutra_level_find(build->old_uppers, build->old_upper_count, row)
+                     : SUTRA_NO_NODE;
+        if (level > 0)
+            status = sutra_level_make(build->graph, row, level, &build->batch_upper[j]);
     }
-    return SUTRA_OK;
+    return status;
+}
+
+/* Copy the lists of the recycled rows of a batch, which are empty. */
+static int journal_recycled(struct build *build, size_t *recycled_out)
+{
+    struct sutra_graph *graph = build->graph;
+    size_t recycled = 0, lists = 0;
+    for (size_t j = 0; j < build->batch_count; j++) {
+        if (build->batch[j] >= build->old_count)
+            continue;
+        const uint32_t upper = build->batch_upper[j];
+        recycled++;
+        lists += 1 + (upper == SUTRA_NO_NODE ? 0 : sutra_graph_upper_level(graph, upper));
+    }
+    *recycled_out = recycled;
+    const int status = sutra_journal_reserve(graph->journal, lists);
+    for (size_t j = 0; status == SUTRA_OK && recycled && j < build->batch_count; j++) {
+        if (build->batch[j] >= build->old_count)
+            continue;
+        sutra_journal_copy(graph->journal, graph, false, build->batch[j]);
+        const uint32_t upper = build->batch_upper[j];
+        const unsigned top = upper == SUTRA_NO_NODE ? 0 : sutra_graph_upper_level(graph, upper);
+        for (unsigned level = 1; level <= top; level++)
+            sutra_journal_copy(graph->journal, graph, true, sutra_level_list(graph, upper, level));
+    }
+    return status;
 }
 
 static int insert_batch(struct build *build)
 {
     struct sutra_graph *graph = build->graph;
+    size_t recycled = 0;
     int status = make_upper_nodes(build);
+    if (status == SUTRA_OK)
+        status = journal_recycled(build, &recycled);
     if (status != SUTRA_OK)
         return status;
     for (unsigned w = 0; w < build->threads; w++)
         build->workers[w].upper_limit = graph->upper_count;
     status = sutra_parallel_for(build->batch_count, 4, build->threads, link_range, build);
+    if (status == SUTRA_OK && recycled && graph->grace)
+        graph->grace(graph->grace_context);
     if (status == SUTRA_OK)
         status = link_back(build, false);
     if (status == SUTRA_OK)
@@ -443,52 +365,54 @@ static int insert_first(struct build *build)
     return SUTRA_OK;
 }
 
-/* Everything as it was: lists, counts, entry point, root of the tree. */
-static void roll_back(struct sutra_graph *graph, size_t upper_count, uint64_t entry)
+static int insert_all(struct build *build, const uint32_t *order, size_t count, size_t rows,
+                      sutra_progress_fn progress, void *progress_context)
+{
+    struct sutra_graph *graph = build->graph;
+    const size_t before = graph->tree_count;
+    for (size_t done = 0; done < count; done += build->batch_count) {
+        const size_t linked = before + done, most = sutra_graph_batch_rows(linked);
+        const size_t batch = graph->peers && most > PEERS_MAX ? PEERS_MAX : most;
+        build->batch = order + done;
+        build->batch_count = batch < count - done ? batch : count - done;
+        const int status = linked ? insert_batch(build) : insert_first(build);
+        if (status != SUTRA_OK)
+            return status;
+        graph->count = rows; /* from here on the tree root may be asked for */
+        if (progress && progress(progress_context, done + build->batch_count, count))
+            return SUTRA_E_CANCELLED;
+    }
+    graph->parents_count = rows;
+    graph->tree_count = before + count;
+    return SUTRA_OK;
+}
+
+/* ---- a link as a whole */
+
+/* Everything as it was: lists, counts, entry point, tree. */
+static void roll_back(struct sutra_graph *graph, const uint32_t *order, size_t count,
+                      size_t upper_count, uint64_t entry)
 {
     sutra_journal_undo(graph->journal, graph);
     graph->upper_count = upper_count;
     graph->list_count = graph->journal->list_count;
     graph->entry = entry;
     graph->count = graph->parents_count = graph->journal->base_count;
-    if (graph->count)
-        sutra_tree_parents(graph)[sutra_tree_root(graph)] = SUTRA_NO_NODE;
+    for (size_t j = 0; j < count; j++)
+        sutra_tree_parents(graph)[order[j]] = SUTRA_NO_NODE;
+    const uint32_t root = sutra_tree_root(graph);
+    if (root != SUTRA_NO_NODE)
+        sutra_tree_parents(graph)[root] = SUTRA_NO_NODE;
 }
 
-static int reserve_workers(struct build *build, size_t rows)
+static uint32_t *shuffled(const struct sutra_graph *graph, const uint32_t *rows, size_t count)
 {
-    struct sutra_graph *graph = build->graph;
-    if (graph->worker_count < build->threads) {
-        struct sutra_scratch *workers =
-            realloc(graph->workers, build->threads * sizeof *graph->workers);
-        if (!workers)
-            return SUTRA_E_NO_MEMORY;
-        graph->workers = workers;
-        while (graph->worker_count < build->threads)
-            sutra_scratch_init(&workers[graph->worker_count++]);
-    }
-    build->workers = graph->workers;
-    for (unsigned w = 0; w < build->threads; w++) {
-        int status = sutra_scratch_reserve(&graph->workers[w], rows, build->ef);
-        if (status == SUTRA_OK)
-            status = sutra_scratch_reserve_build(&graph->workers[w], build->space->query_bytes,
-                                                 build->space->exact_bytes,
-                                                 2 * (size_t)SUTRA_NODE_SLOTS_MAX + build->ef);
-        if (status != SUTRA_OK)
-            return status;
-    }
-    return SUTRA_OK;
-}
-
-static uint32_t *shuffled_rows(const struct sutra_graph *graph, size_t added)
-{
-    uint32_t *order = malloc(added * sizeof *order);
+    uint32_t *order = malloc(count * sizeof *order);
     if (!order)
         return NULL;
     const uint64_t stream = sutra_mix64(graph->seed ^ sutra_mix64(graph->count));
-    for (size_t j = 0; j < added; j++)
-        order[j] = (uint32_t)(graph->count + j);
-    for (size_t j = added; j > 1; j--) {
+    memcpy(order, rows, count * sizeof *order);
+    for (size_t j = count; j > 1; j--) {
         const size_t other = sutra_random_at(stream, j) % j;
         const uint32_t swapped = order[j - 1];
         order[j - 1] = order[other];
@@ -497,36 +421,102 @@ static uint32_t *shuffled_rows(const struct sutra_graph *graph, size_t added)
     return order;
 }
 
-static int insert_all(struct build *build, uint32_t *order, size_t added,
-                      sutra_progress_fn progress, void *progress_context)
+static bool is_vacant(const struct sutra_graph *graph, uint32_t row)
 {
-    const size_t count = build->graph->count;
-    for (size_t done = 0; done < added; done += build->batch_count) {
-        const size_t linked = count + done, most = sutra_graph_batch_rows(linked);
-        const size_t batch = build->graph->peers && most > PEERS_MAX ? PEERS_MAX : most;
-        build->batch = order + done;
-        build->batch_count = batch < added - done ? batch : added - done;
-        const int status = linked ? insert_batch(build) : insert_first(build);
-        if (status != SUTRA_OK)
-            return status;
-        build->graph->count = count + added; /* from here on the tree root may be asked for */
-        if (progress && progress(progress_context, done + build->batch_count, added))
-            return SUTRA_E_CANCELLED;
-    }
-    return SUTRA_OK;
+    return !sutra_tree_has(graph, row) && sutra_graph_list(graph, row)[0] == SUTRA_NO_NODE;
 }
 
-/* Everything an add needs before it changes anything. */
-static int prepare(struct build *build, struct sutra_journal *journal, size_t rows)
+/* Is every row below `limit`, vacant or new, and none there twice? Leaves their bits in `seen`. */
+static bool check_rows(const struct sutra_graph *graph, const uint32_t *rows, size_t count,
+                       size_t limit, uint64_t *seen)
+{
+    for (size_t j = 0; j < count; j++) {
+        const uint32_t row = rows[j];
+        if (row >= limit || sutra_graph_has_row(seen, row) ||
+            (row < graph->count && !is_vacant(graph, row)))
+            return false;
+        seen[row / 64] |= (uint64_t)1 << row % 64;
+    }
+    return true;
+}
+
+/* Everything a link needs before it changes anything. `limit`: rows there will be. */
+static int prepare(struct build *build, struct sutra_journal *journal, const uint32_t *rows,
+                   size_t count, size_t limit)
 {
     struct sutra_graph *graph = build->graph;
-    int status = sutra_planes_ensure(&graph->links, rows);
+    int status = sutra_planes_ensure(&graph->links, limit);
     if (status == SUTRA_OK)
-        status = sutra_tree_prepare(graph, rows);
+        status = sutra_lists_thaw(graph);
     if (status == SUTRA_OK)
-        status = reserve_workers(build, rows);
+        status = sutra_tree_prepare(graph, limit);
+    if (status == SUTRA_OK)
+        status = sutra_workers_reserve(graph, build->space, build->threads, limit, 0);
+    if (status != SUTRA_OK)
+        return status;
+    build->workers = graph->workers;
+    uint64_t *seen = calloc(limit / 64 + 1, sizeof *seen);
+    if (!seen)
+        return SUTRA_E_NO_MEMORY;
+    status = check_rows(graph, rows, count, limit, seen) ? SUTRA_OK : SUTRA_E_ARGUMENT;
+    if (status == SUTRA_OK && count > limit - graph->count)
+        status = sutra_levels_of(graph, seen, &build->old_uppers, &build->old_upper_count);
+    free(seen);
     if (status == SUTRA_OK)
         status = sutra_journal_init(journal, graph);
+    return status;
+}
+
+int sutra_graph_link(struct sutra_graph *graph, const struct sutra_space *space,
+                     const uint32_t *rows, size_t count, unsigned threads,
+                     sutra_progress_fn progress, void *progress_context)
+{
+    if (count == 0)
+        return SUTRA_OK;
+    const size_t old_count = graph->count, upper_count = graph->upper_count;
+    const uint64_t entry = graph->entry;
+    size_t limit = old_count;
+    for (size_t j = 0; j < count; j++)
+        limit += rows[j] >= old_count;
+    if (limit > SUTRA_ROWS_MAX)
+        return SUTRA_E_CAPACITY;
+
+    struct sutra_journal journal = {0};
+    struct build *build = calloc(1, sizeof *build);
+    uint32_t *order = shuffled(graph, rows, count);
+    int status = build && order ? SUTRA_OK : SUTRA_E_NO_MEMORY;
+    if (status == SUTRA_OK) {
+        build->graph = graph;
+        build->space = space;
+        build->threads = threads ? threads : 1;
+        build->ef = graph->ef_construction;
+        build->old_count = old_count;
+        status = prepare(build, &journal, rows, count, limit);
+    }
+    if (status == SUTRA_OK) {
+        const size_t fresh = limit - old_count;
+        if (fresh) {
+            memset(sutra_graph_list(graph, old_count), 0xff,
+                   fresh * graph->slots * sizeof(uint32_t));
+            memset(sutra_tree_parents(graph) + old_count, 0xff, fresh * sizeof(uint32_t));
+        }
+        graph->journal = &journal;
+        status = insert_all(build, order, count, limit, progress, progress_context);
+        if (status == SUTRA_OK)
+            sutra_journal_mark(&journal, graph);
+        else
+            roll_back(graph, order, count, upper_count, entry);
+        graph->journal = NULL;
+    }
+    sutra_journal_deinit(&journal);
+    if (build) {
+        sutra_edges_deinit(&build->edges);
+        free(build->old_uppers);
+    }
+    free(build);
+    free(order);
+    if (count > 1024)
+        sutra_graph_release_workers(graph);
     return status;
 }
 
@@ -535,44 +525,15 @@ int sutra_graph_add(struct sutra_graph *graph, const struct sutra_space *space, 
 {
     if (added == 0)
         return SUTRA_OK;
-    const size_t count = graph->count, upper_count = graph->upper_count, rows = count + added;
-    const uint64_t entry = graph->entry;
-    if (rows > SUTRA_ROWS_MAX)
+    if (added > SUTRA_ROWS_MAX - graph->count)
         return SUTRA_E_CAPACITY;
-
-    struct sutra_journal journal = {0};
-    struct build *build = calloc(1, sizeof *build);
-    uint32_t *order = shuffled_rows(graph, added);
-    int status = build && order ? SUTRA_OK : SUTRA_E_NO_MEMORY;
-    if (status == SUTRA_OK) {
-        build->graph = graph;
-        build->space = space;
-        build->threads = threads ? threads : 1;
-        build->ef = graph->ef_construction;
-        status = prepare(build, &journal, rows);
-    }
-    if (status == SUTRA_OK) {
-        memset(sutra_graph_list(graph, count), 0xff, added * graph->slots * sizeof(uint32_t));
-        memset(sutra_tree_parents(graph) + count, 0xff, added * sizeof(uint32_t));
-        graph->journal = &journal;
-        status = insert_all(build, order, added, progress, progress_context);
-        if (status == SUTRA_OK) {
-            graph->count = graph->parents_count = rows;
-            sutra_journal_mark(&journal, graph);
-        } else {
-            roll_back(graph, upper_count, entry);
-        }
-        graph->journal = NULL;
-    }
-    sutra_journal_deinit(&journal);
-    if (build) {
-        free(build->edges);
-        free(build->edges_spare);
-        free(build->groups);
-    }
-    free(build);
-    free(order);
-    if (added > 1024)
-        sutra_graph_release_workers(graph);
+    uint32_t *rows = malloc(added * sizeof *rows);
+    if (!rows)
+        return SUTRA_E_NO_MEMORY;
+    for (size_t j = 0; j < added; j++)
+        rows[j] = (uint32_t)(graph->count + j);
+    const int status =
+        sutra_graph_link(graph, space, rows, added, threads, progress, progress_context);
+    free(rows);
     return status;
 }

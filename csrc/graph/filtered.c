@@ -140,7 +140,7 @@ bool sutra_graph_search_filtered(const struct sutra_graph *graph, const struct s
                                  struct sutra_scratch *scratch)
 {
     scratch->pool_count = 0;
-    if (graph->count == 0)
+    if (graph->count == 0 || graph->entry == SUTRA_NO_ENTRY)
         return true;
     const uint64_t entry = graph->entry;
     uint32_t start = (uint32_t)entry;

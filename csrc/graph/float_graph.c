@@ -299,7 +299,7 @@ int sutra_float_graph_verify(struct sutra_float_graph *graph, struct sutra_fault
     int status = lock_to_read(graph);
     if (status != SUTRA_OK)
         return status;
-    status = sutra_graph_verify(&graph->graph, fault_out);
+    status = sutra_graph_verify(&graph->graph, NULL, fault_out);
     sutra_unlock(&graph->lock);
     return status;
 }

@@ -8,7 +8,7 @@ void sutra_graph_search(const struct sutra_graph *graph, const struct sutra_spac
                         const void *query, size_t ef, struct sutra_scratch *scratch)
 {
     scratch->pool_count = 0;
-    if (graph->count == 0)
+    if (graph->count == 0 || graph->entry == SUTRA_NO_ENTRY)
         return;
     const uint64_t entry = graph->entry;
     uint32_t start = (uint32_t)entry;

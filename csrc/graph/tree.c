@@ -10,20 +10,18 @@
 
 uint32_t sutra_tree_root(const struct sutra_graph *graph)
 {
-    if (graph->count == 0)
+    if (graph->count == 0 || graph->entry == SUTRA_NO_ENTRY)
         return SUTRA_NO_NODE;
     const uint32_t entry = (uint32_t)graph->entry;
     return graph->entry >> 32 ? sutra_graph_upper_node(graph, entry) : entry;
 }
 
-size_t sutra_tree_search(const struct sutra_graph *graph, uint32_t root, size_t limit,
+size_t sutra_tree_spread(const struct sutra_graph *graph, uint32_t start, size_t limit,
                          uint32_t *parents_out, uint8_t *reached, uint32_t *queue)
 {
-    memset(reached, 0, limit);
     size_t head = 0, tail = 0;
-    queue[tail++] = root;
-    reached[root] = 1;
-    parents_out[root] = SUTRA_NO_NODE;
+    queue[tail++] = start;
+    reached[start] = 1;
     while (head < tail) {
         const uint32_t node = queue[head++];
         const uint32_t *list = sutra_graph_list(graph, node);
@@ -53,25 +51,19 @@ int sutra_tree_prepare(struct sutra_graph *graph, size_t rows)
         return status;
 
     /* Lists from a file are untrusted: building, unlike searching, relies on every id. */
-    struct sutra_fault fault;
-    const int sound = sutra_graph_verify(graph, &fault);
-    if (sound != SUTRA_OK)
-        return sound;
     const size_t count = graph->count;
-    uint32_t *parents = sutra_tree_parents(graph);
     uint8_t *reached = malloc(count);
     uint32_t *queue = malloc(count * sizeof *queue);
-    if (!reached || !queue) {
-        free(reached);
-        free(queue);
-        return SUTRA_E_NO_MEMORY;
-    }
-    memset(parents, 0xff, count * sizeof *parents);
-    sutra_tree_search(graph, sutra_tree_root(graph), count, parents, reached, queue);
+    struct sutra_fault fault;
+    int sound = SUTRA_E_NO_MEMORY;
+    if (reached && queue)
+        sound = sutra_tree_find(graph, sutra_tree_parents(graph), reached, queue,
+                                &graph->tree_count, &fault);
     free(reached);
     free(queue);
-    graph->parents_count = count;
-    return SUTRA_OK;
+    if (sound == SUTRA_OK)
+        graph->parents_count = count;
+    return sound;
 }
 
 static bool list_contains(const uint32_t *list, size_t slots, uint32_t node)
@@ -93,7 +85,6 @@ static bool force_into(struct sutra_graph *graph, uint32_t owner, uint32_t node)
     sutra_node_load(list, graph->slots, ids);
     if (list_contains(ids, graph->slots, node))
         return true;
-    sutra_journal_copy(graph->journal, graph, false, owner);
     size_t length = 0;
     while (length < graph->slots && ids[length] != SUTRA_NO_NODE)
         length++;
@@ -107,6 +98,10 @@ static bool force_into(struct sutra_graph *graph, uint32_t owner, uint32_t node)
             return false;
         ids[at - 1] = node;
     }
+    if (graph->journal)
+        sutra_journal_copy(graph->journal, graph, false, owner);
+    else
+        sutra_dirty_mark(&graph->links_dirty, owner);
     sutra_node_store(list, graph->slots, ids, length);
     return true;
 }
@@ -119,6 +114,18 @@ static void place_below(struct sutra_graph *graph, uint32_t owner, uint32_t node
     for (uint64_t step = 0; !force_into(graph, owner, node); step++)
         owner = sutra_graph_list(graph, owner)[sutra_random_at(node, step) % graph->slots];
     sutra_tree_parents(graph)[node] = owner;
+}
+
+void sutra_tree_attach(struct sutra_graph *graph, const uint32_t *owners, size_t count,
+                       uint32_t node)
+{
+    for (size_t j = 0; j < count; j++) {
+        if (force_into(graph, owners[j], node)) {
+            sutra_tree_parents(graph)[node] = owners[j];
+            return;
+        }
+    }
+    place_below(graph, owners[0], node);
 }
 
 void sutra_tree_adopt(struct sutra_graph *graph, uint32_t node)
@@ -134,13 +141,8 @@ void sutra_tree_adopt(struct sutra_graph *graph, uint32_t node)
             return;
         }
     }
-    for (size_t s = 0; s < length; s++) {
-        if (force_into(graph, own[s], node)) {
-            parents[node] = own[s];
-            return;
-        }
-    }
-    place_below(graph, length ? own[0] : sutra_tree_root(graph), node);
+    const uint32_t root = sutra_tree_root(graph);
+    sutra_tree_attach(graph, length ? own : &root, length ? length : 1, node);
 }
 
 void sutra_tree_reroot(struct sutra_graph *graph, uint32_t node, uint32_t old_root)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "graph.h"
 #include "tree.h"
@@ -14,10 +15,9 @@ static int fail(struct sutra_fault *fault_out, int status, size_t row, const cha
     return status;
 }
 
-int sutra_graph_check_tables(const struct sutra_graph *graph, struct sutra_fault *fault_out)
+static int check_uppers(const struct sutra_graph *graph, struct sutra_fault *fault_out)
 {
     size_t lists = 0;
-    unsigned top = 0;
     for (size_t upper = 0; upper < graph->upper_count; upper++) {
         const unsigned level = sutra_graph_upper_level(graph, upper);
         const uint32_t first =
@@ -27,17 +27,28 @@ int sutra_graph_check_tables(const struct sutra_graph *graph, struct sutra_fault
         if (sutra_graph_upper_node(graph, upper) >= graph->count)
             return fail(fault_out, SUTRA_E_GRAPH_ID, upper, "upper node");
         lists += level;
-        top = level > top ? level : top;
     }
-    const uint64_t entry_level = graph->entry >> 32;
+    return lists == graph->list_count
+               ? SUTRA_OK
+               : fail(fault_out, SUTRA_E_GRAPH_LEVEL, graph->list_count, "entry point");
+}
+
+/* Upper nodes of more levels may be vacant. */
+static int check_entry(const struct sutra_graph *graph, struct sutra_fault *fault_out)
+{
+    const uint64_t level = graph->entry >> 32;
     const size_t entry = (uint32_t)graph->entry;
-    const bool entry_sound =
-        graph->count == 0 || (entry_level ? entry < graph->upper_count &&
-                                                sutra_graph_upper_level(graph, entry) == entry_level
-                                          : entry < graph->count);
-    if (lists != graph->list_count || entry_level != top || !entry_sound)
-        return fail(fault_out, SUTRA_E_GRAPH_LEVEL, entry, "entry point");
-    return SUTRA_OK;
+    const bool sound =
+        graph->count == 0 ||
+        (level ? entry < graph->upper_count && sutra_graph_upper_level(graph, entry) == level
+               : entry < graph->count);
+    return sound ? SUTRA_OK : fail(fault_out, SUTRA_E_GRAPH_LEVEL, entry, "entry point");
+}
+
+int sutra_graph_check_tables(const struct sutra_graph *graph, struct sutra_fault *fault_out)
+{
+    const int status = check_uppers(graph, fault_out);
+    return status == SUTRA_OK ? check_entry(graph, fault_out) : status;
 }
 
 /* One list: ids in range, no self, none twice, sentinel only as suffix. */
@@ -82,35 +93,66 @@ static int check_upper_lists(const struct sutra_graph *graph, struct sutra_fault
     return SUTRA_OK;
 }
 
-static int check_reach(const struct sutra_graph *graph, struct sutra_fault *fault_out)
+/* What is not in the tree has empty lists, and no upper list names it; base lists of nodes in the
+ * tree cannot. */
+static int check_vacant(const struct sutra_graph *graph, const uint8_t *reached,
+                        struct sutra_fault *fault_out)
 {
-    const size_t count = graph->count;
-    uint32_t *parents = malloc(count * sizeof *parents);
-    uint32_t *queue = malloc(count * sizeof *queue);
-    uint8_t *reached = malloc(count);
-    int status = parents && queue && reached ? SUTRA_OK : SUTRA_E_NO_MEMORY;
-    if (status == SUTRA_OK &&
-        sutra_tree_search(graph, sutra_tree_root(graph), count, parents, reached, queue) < count) {
-        size_t node = 0;
-        while (reached[node])
-            node++;
-        status = fail(fault_out, SUTRA_E_GRAPH_REACH, node, "base list");
+    for (size_t row = 0; row < graph->count; row++) {
+        if (!reached[row] && sutra_graph_list(graph, row)[0] != SUTRA_NO_NODE)
+            return fail(fault_out, SUTRA_E_GRAPH_REACH, row, "base list");
     }
-    free(parents);
-    free(queue);
-    free(reached);
-    return status;
+    for (size_t upper = 0; upper < graph->upper_count; upper++) {
+        const bool vacant = !reached[sutra_graph_upper_node(graph, upper)];
+        for (unsigned level = 1; level <= sutra_graph_upper_level(graph, upper); level++) {
+            const uint32_t *list = sutra_graph_upper_list(graph, upper, level);
+            for (size_t s = 0; s < graph->upper_slots && list[s] != SUTRA_NO_NODE; s++) {
+                if (vacant || !reached[sutra_graph_upper_node(graph, list[s])])
+                    return fail(fault_out, SUTRA_E_GRAPH_REACH, upper, "upper list");
+            }
+        }
+    }
+    return SUTRA_OK;
 }
 
-int sutra_graph_verify(const struct sutra_graph *graph, struct sutra_fault *fault_out)
+int sutra_tree_find(const struct sutra_graph *graph, uint32_t *parents_out, uint8_t *reached_out,
+                    uint32_t *queue, size_t *found_out, struct sutra_fault *fault_out)
 {
-    int status = sutra_graph_check_tables(graph, fault_out);
+    int status = graph->entry == SUTRA_NO_ENTRY ? check_uppers(graph, fault_out)
+                                                : sutra_graph_check_tables(graph, fault_out);
     for (size_t node = 0; status == SUTRA_OK && node < graph->count; node++)
         status = check_list(sutra_graph_list(graph, node), graph->slots, graph->count, node,
                             fault_out, "base list");
     if (status == SUTRA_OK)
         status = check_upper_lists(graph, fault_out);
-    if (status == SUTRA_OK && graph->count)
-        status = check_reach(graph, fault_out);
+    if (status != SUTRA_OK)
+        return status;
+    const uint32_t root = sutra_tree_root(graph);
+    memset(reached_out, 0, graph->count);
+    memset(parents_out, 0xff, graph->count * sizeof *parents_out);
+    *found_out = 0;
+    if (root != SUTRA_NO_NODE)
+        *found_out = sutra_tree_spread(graph, root, graph->count, parents_out, reached_out, queue);
+    return check_vacant(graph, reached_out, fault_out);
+}
+
+int sutra_graph_verify(const struct sutra_graph *graph, const uint64_t *vacant,
+                       struct sutra_fault *fault_out)
+{
+    const size_t count = graph->count;
+    size_t found;
+    uint32_t *parents = malloc((count + 1) * sizeof *parents);
+    uint32_t *queue = malloc((count + 1) * sizeof *queue);
+    uint8_t *reached = malloc(count + 1);
+    int status = SUTRA_E_NO_MEMORY;
+    if (parents && queue && reached)
+        status = sutra_tree_find(graph, parents, reached, queue, &found, fault_out);
+    for (size_t row = 0; status == SUTRA_OK && row < count; row++) {
+        if (reached[row] == sutra_graph_has_row(vacant, row))
+            status = fail(fault_out, SUTRA_E_GRAPH_REACH, row, "base list");
+    }
+    free(parents);
+    free(queue);
+    free(reached);
     return status;
 }

@@ -4,7 +4,7 @@
  * node enters the pool near its front, and, before computing the keys of one node's
  * neighbours, for the rows that the next node in line will need (docs/evidence.md).
  * Inline because the base level, an upper level and a build want their own compiled copy.
- * Only search.c and build.c include this.
+ * Only search.c, filtered.c, build.c and reach.c include this.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef SUTRA_GRAPH_WALK_H

@@ -404,7 +404,7 @@ int sutra_stream_verify(struct sutra_index *index, bool deep, struct sutra_fault
     const bool originals = sutra_front_has_originals(now);
     int status = SUTRA_OK;
     if (linked)
-        status = sutra_graph_verify(&now->graph, fault_out);
+        status = sutra_graph_verify(&now->graph, NULL, fault_out);
     if (status == SUTRA_OK)
         status = verify_lifetimes(index, rows, fault_out);
     if (status == SUTRA_OK && deep && originals &&
