@@ -28,7 +28,9 @@ from setuptools.command.build_ext import build_ext
 # What the store is made of: everything but the kernels.
 STORE = [
     f"{room}/*.c"
-    for room in ("base", "io", "vectors", "quant", "graph", "concepts", "index", "store")
+    for room in (
+        "base", "io", "vectors", "quant", "graph", "concepts", "attributes", "index", "store",
+    )
 ]
 # module -> C files
 MODULES = {
@@ -43,6 +45,8 @@ MODULES = {
     "_index": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c", "index/*.c"],
     "_concept": [],
     "_ops": ["base/*.c", "io/*.c"],
+    "_predicate": ["base/*.c", "io/*.c", "vectors/*.c", "concepts/*.c", "attributes/*.c"],
+    "_fields": [],
     "_view": STORE,
     "_walk": STORE,
     "_settings": STORE,

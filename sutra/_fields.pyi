@@ -1,0 +1,6 @@
+from sutra._ops import Operation
+
+TYPES: dict[str, int]
+
+def declare_operation(path: str, type: str) -> Operation: ...
+def drop_operation(path: str) -> Operation: ...
