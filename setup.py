@@ -29,7 +29,15 @@ from setuptools.command.build_ext import build_ext
 STORE = [
     f"{room}/*.c"
     for room in (
-        "base", "io", "vectors", "quant", "graph", "concepts", "attributes", "index", "store",
+        "base",
+        "io",
+        "vectors",
+        "quant",
+        "graph",
+        "concepts",
+        "attributes",
+        "index",
+        "store",
     )
 ]
 # module -> C files

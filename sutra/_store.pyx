@@ -18,14 +18,6 @@ from posix.unistd cimport getpid
 from sutra._c.io_table cimport sutra_io_posix
 from sutra._c.ops cimport SUTRA_OP_FIELD, SUTRA_OP_SET, sutra_op
 from sutra._c.platform cimport sutra_cores_usable
-from sutra._c.predicate cimport (
-    SUTRA_JSON_BOOL,
-    SUTRA_JSON_FLOAT,
-    SUTRA_JSON_INT,
-    SUTRA_JSON_LIST,
-    SUTRA_JSON_OBJECT,
-    SUTRA_JSON_TEXT,
-)
 from sutra._c.status cimport (
     SUTRA_E_CAPACITY,
     SUTRA_E_CONFIG,
@@ -80,12 +72,11 @@ from sutra._c.index cimport sutra_bool
 from sutra._check cimport check, check_fault
 from sutra._kernels cimport chosen_kernels
 from sutra._ops cimport Operation
-from sutra._view cimport ViewCore, wrap
+from sutra._view cimport wrap
 
 from sutra._arrays import check_choice
-from sutra._fields import declare_operation, drop_operation
+from sutra._fields import declare_operation, drop_operation, unfit_text
 from sutra._index import METRIC_NAMES, METRICS, QUANTIZATION_NAMES, QUANTIZATIONS, RESIDENTS
-from sutra._view import FIELD_TYPES
 from sutra.errors import (
     CapacityError,
     ClosedError,
@@ -101,10 +92,6 @@ MODES = {
     "x": SUTRA_STORE_EXCLUSIVE,
 }
 SYNCS = {"full": SUTRA_SYNC_FULL, "interval": SUTRA_SYNC_INTERVAL, "off": SUTRA_SYNC_OFF}
-cdef dict JSON_KINDS = {
-    SUTRA_JSON_BOOL: "bool", SUTRA_JSON_INT: "int", SUTRA_JSON_FLOAT: "float",
-    SUTRA_JSON_TEXT: "str", SUTRA_JSON_LIST: "list", SUTRA_JSON_OBJECT: "dict",
-}
 ctypedef int (*store_fn)(sutra_store *store) noexcept nogil
 cdef enum:
     HOLDER_BYTES = 512
@@ -128,29 +115,6 @@ def option_text(name, uint64_t value):
     if name == "quantization":
         return repr(QUANTIZATION_NAMES.get(value, value))
     return repr(bool(value)) if name == "keep_originals" else str(value)
-
-
-cdef str unfit_text(str type, str found):
-    """What a field expects, and what came."""
-    if type == "datetime" and found == "str":
-        return "datetime, found a str that is no date or time of ISO 8601"
-    if type == "int" and found == "float":
-        return "int of 64 bits, found a float, or an int that is larger"
-    return f"{type}, found {found}"
-
-
-cdef dict fields_after(list fields, list operations):
-    """The fields, path to type, that a batch leaves."""
-    cdef Operation operation
-    cdef dict after = dict(fields)
-    for operation in operations:
-        if operation.op.kind != SUTRA_OP_FIELD:
-            continue
-        if operation.op.field.type:
-            after.setdefault(operation.kept[0], FIELD_TYPES[operation.op.field.type])
-        else:
-            after.pop(operation.kept[0], None)
-    return after
 
 
 cdef str file_of(str folder, const char *name):
@@ -378,31 +342,10 @@ cdef class StoreCore:
             if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_FIELD:
                 raise CapacityError(f"fields: expected at most {fault.found}{where}")
         if operation is not None and status == SUTRA_E_CONFIG and fault.what != NULL:
-            self.refuse_unfit(fault, operations, where)
+            raise ConfigError(unfit_text(
+                self.view(), operations, operation, fault.what.decode(), fault.row, fault.found,
+            ) + where)
         return check_fault(status, fault, self.path)
-
-    cdef int refuse_unfit(
-        self, const sutra_fault *fault, list operations, str where
-    ) except -1:
-        """Raise for metadata that do not fit a field, or a field that they do not fit."""
-        cdef ViewCore view = self.view()
-        cdef Operation operation = operations[<Py_ssize_t> fault.expected]
-        cdef str what = fault.what.decode()
-        kind = JSON_KINDS.get(fault.found & 255)
-        if what == "metadata":
-            path, type = list(fields_after(view.fields(), operations).items())[fault.found >> 8]
-            raise ConfigError(
-                f"metadata: row {fault.row} (id {operation.id_of(fault.row, False)!r}): field "
-                f"{path!r}: expected {unfit_text(type, kind)}{where}")
-        path = operation.kept[0]
-        type = FIELD_TYPES[operation.op.field.type]
-        if what == "field type":
-            raise ConfigError(
-                f"field {path!r}: declared as {FIELD_TYPES[fault.found]}, not {type}: drop it "
-                f"first{where}")
-        raise ConfigError(
-            f"field {path!r}: the metadata of id {view.id_of(<uint32_t> (fault.found >> 8))!r} do "
-            f"not fit: expected {unfit_text(type, kind)}{where}")
 
     def declare_field(self, path, type):
         """Declare a field of the metadata; return the LSN, and whether it was not there."""

@@ -11,8 +11,8 @@ from typing import Self
 import numpy.typing as npt
 
 from sutra import _writing
-from sutra._ops import Ids, Operation, ids_operation
 from sutra._fields import declare_operation, drop_operation
+from sutra._ops import Ids, Operation, ids_operation
 from sutra._settings import set_operation
 from sutra._store import StoreCore
 from sutra._writing import GivenIds, GivenNumbers
@@ -290,7 +290,6 @@ class Writer(ABC):
             As for `add`.
         """
         return self._apply(set_operation(name, value)).lsn
-
 
     def _declare_field(self, path: str, type: str) -> WriteResult:
         """Declare a field of the metadata: a write like any other.

@@ -70,8 +70,10 @@ bool sutra_value_order(const struct sutra_json *json, const struct sutra_value *
         *order = 0;
         return json->kind == SUTRA_JSON_NULL;
     case SUTRA_VALUE_BOOL:
+        if (json->kind != SUTRA_JSON_BOOL)
+            return false;
         *order = (int)json->truth - (int)value->integer;
-        return json->kind == SUTRA_JSON_BOOL;
+        return true;
     case SUTRA_VALUE_INT:
     case SUTRA_VALUE_FLOAT:
         return order_number(json, value, order);

@@ -165,7 +165,7 @@ static bool take_value(struct scan *scan, struct sutra_json *value)
     skip_space(scan);
     if (scan->at == scan->end)
         return false;
-    value->at = scan->at;
+    *value = (struct sutra_json){.kind = SUTRA_JSON_NONE, .at = scan->at};
     switch (*scan->at) {
     case '"':
         scan->at++;
@@ -178,7 +178,6 @@ static bool take_value(struct scan *scan, struct sutra_json *value)
         value->end = scan->at;
         return true;
     default:
-        value->kind = SUTRA_JSON_NONE;
         while (scan->at < scan->end && !ends_plain(*scan->at))
             scan->at++;
         value->end = scan->at;

@@ -287,7 +287,7 @@ static int write_some(struct sutra_store *store, uint32_t dim)
     static const char *const kind = "kind";
     static const uint32_t kind_bytes = 4;
     static const uint8_t *const metadata[2] = {NULL, (const uint8_t *)"{\"o\":{\"name\":\"\\n\"}}"};
-    static const uint32_t metadata_bytes[2] = {0, 21};
+    static const uint32_t metadata_bytes[2] = {0, 19};
     struct sutra_fault fault;
     uint64_t lsn;
     float *vectors = fuzz_alloc((2 * dim + 1) * sizeof *vectors);

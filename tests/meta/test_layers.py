@@ -44,7 +44,7 @@ MODULE_FLOORS = {
     "_filtering": 2,
     "_ops": 2,
     "_predicate": 2,
-    "_fields": 3,
+    "_fields": 4,
     "tuning": 3,
     "hits": 3,
     "kernels": 3,
