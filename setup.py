@@ -16,6 +16,7 @@ SUTRA_WERROR=1
 """
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -53,7 +54,7 @@ MODULES = {
     "_index": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c", "index/*.c"],
     "_concept": [],
     "_ops": ["base/*.c", "io/*.c"],
-    "_predicate": ["base/*.c", "io/*.c", "vectors/*.c", "concepts/*.c", "attributes/*.c"],
+    "_predicate": ["base/*.c", "attributes/predicate.c", "attributes/value.c"],
     "_fields": [],
     "_view": STORE,
     "_walk": STORE,
@@ -68,7 +69,9 @@ WERROR = os.environ.get("SUTRA_WERROR", "0") not in ("", "0")
 COMPILE_FLAGS = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
 COMPILE_FLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
 CORE_FLAGS = ["-Wall", "-Wextra"]
-LINK_FLAGS = ["-pthread"]
+# Each extension keeps of its rooms what it calls.
+COMPILE_FLAGS += ["-ffunction-sections", "-fdata-sections"]
+LINK_FLAGS = ["-pthread", "-Wl,-dead_strip" if sys.platform == "darwin" else "-Wl,--gc-sections"]
 if SANITIZE:
     COMPILE_FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
     LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
