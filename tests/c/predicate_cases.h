@@ -263,8 +263,10 @@ static inline bool case_compare(const struct case_value *value, const struct sut
         *order = 0;
         return value->kind == SUTRA_JSON_NULL;
     case SUTRA_VALUE_BOOL:
+        if (value->kind != SUTRA_JSON_BOOL)
+            return false;
         *order = (int)(value->integer - other->integer);
-        return value->kind == SUTRA_JSON_BOOL;
+        return true;
     case SUTRA_VALUE_TEXT:
         if (value->kind != SUTRA_JSON_TEXT)
             return false;

@@ -201,6 +201,67 @@ static void as_plainly(void)
         run(seed, seed % 3 == 0, 40 / divisor + 6);
 }
 
+/* How many concepts compare so. */
+static size_t count_where(struct place *place, const char *path, int op, struct sutra_value value)
+{
+    struct sutra_store_view *view = view_of(place);
+    struct sutra_predicate *predicate;
+    uint64_t bits[8];
+    size_t count = 99;
+    CHECK_EQ(sutra_predicate_new(&predicate), SUTRA_OK);
+    CHECK_EQ(sutra_predicate_compare(predicate, op, path, strlen(path), &value, 1), SUTRA_OK);
+    CHECK_EQ(sutra_predicate_finish(predicate), SUTRA_OK);
+    CHECK_EQ(sutra_store_where(view, predicate, 512, bits, &count), SUTRA_OK);
+    sutra_predicate_free(predicate);
+    sutra_store_view_end(view);
+    return count;
+}
+
+/* Integers and floats compare as numbers do, where no double is the integer, too. */
+static void exactly(void)
+{
+    static const char *const json[] = {
+        "{\"f\":9007199254740992,\"i\":9007199254740992}",
+        "{\"f\":9007199254740993,\"i\":9007199254740993}",
+        "{\"f\":9007199254740994.0,\"i\":9007199254740994}",
+        "{\"f\":9223372036854775807,\"i\":9223372036854775807}",
+        "{\"f\":9223372036854775808,\"i\":-9223372036854775808}",
+        "{\"f\":-0.0,\"i\":0}",
+    };
+    const struct sutra_value odd = {.kind = SUTRA_VALUE_INT, .integer = 9007199254740993};
+    const struct sutra_value even = {.kind = SUTRA_VALUE_FLOAT, .number = 9007199254740992.0};
+    const struct sutra_value most = {.kind = SUTRA_VALUE_INT, .integer = INT64_MAX};
+    const struct sutra_value above = {.kind = SUTRA_VALUE_FLOAT, .number = 9223372036854775808.0};
+    const struct sutra_value zero = {.kind = SUTRA_VALUE_FLOAT, .number = 0.0};
+    struct place place;
+    REQUIRE(place_init(&place, false, SUTRA_SYNC_FULL));
+    for (size_t j = 0; j < 6; j++)
+        CHECK_EQ(put_json(&place, (int64_t)j, json[j]), SUTRA_OK);
+    for (int declared = 0; declared < 2; declared++) {
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_EQ, odd), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_IN, odd), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_LT, odd), 2);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_GTE, odd), 4);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_EQ, even), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_IN, even), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_GT, even), 4);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_EQ, most), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_GT, most), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_LT, above), 5);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_EQ, zero), 1);
+        CHECK_EQ(count_where(&place, "f", SUTRA_PREDICATE_IN, zero), 1);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_EQ, odd), 1);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_EQ, even), 1);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_GT, even), 3);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_LT, above), 6);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_EQ, above), 0);
+        CHECK_EQ(count_where(&place, "i", SUTRA_PREDICATE_GT, most), 0);
+        CHECK_EQ(declare(&place, "f", SUTRA_FIELD_FLOAT), SUTRA_OK);
+        CHECK_EQ(declare(&place, "i", SUTRA_FIELD_INT), SUTRA_OK);
+    }
+    place_deinit(&place);
+}
+
 /* ---- what is refused */
 
 static void unfit(void)
@@ -450,5 +511,5 @@ static void readers(void)
     place_deinit(&scene.place);
 }
 
-CHECK_MAIN(CASE(as_plainly), CASE(unfit), CASE(batches), CASE(limits), CASE(building),
-           CASE(readers))
+CHECK_MAIN(CASE(as_plainly), CASE(exactly), CASE(unfit), CASE(batches), CASE(limits),
+           CASE(building), CASE(readers))

@@ -391,7 +391,7 @@ MUTANTS = (
         "attributes/attributes.c",
         "        bits = SUTRA_INEXACT_BITS;\n",
         "        bits += 0;\n",
-        "test_store_fields:as_plainly",
+        "test_store_fields:exactly",
     ),
     mutant(
         "a field matches where nothing is",
