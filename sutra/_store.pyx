@@ -16,7 +16,7 @@ from libc.string cimport memset
 from posix.unistd cimport getpid
 
 from sutra._c.io_table cimport sutra_io_posix
-from sutra._c.ops cimport SUTRA_OP_SET, sutra_op
+from sutra._c.ops cimport SUTRA_OP_FIELD, SUTRA_OP_SET, sutra_op
 from sutra._c.platform cimport sutra_cores_usable
 from sutra._c.status cimport (
     SUTRA_E_CAPACITY,
@@ -75,6 +75,7 @@ from sutra._ops cimport Operation
 from sutra._view cimport wrap
 
 from sutra._arrays import check_choice
+from sutra._fields import declare_operation, drop_operation, unfit_text
 from sutra._index import METRIC_NAMES, METRICS, QUANTIZATION_NAMES, QUANTIZATIONS, RESIDENTS
 from sutra.errors import (
     CapacityError,
@@ -344,7 +345,23 @@ cdef class StoreCore:
                     row=fault.row)
             if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_SET:
                 raise CapacityError(f"settings: expected at most {fault.found}{where}")
+            if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_FIELD:
+                raise CapacityError(f"fields: expected at most {fault.found}{where}")
+        if operation is not None and status == SUTRA_E_CONFIG and fault.what != NULL:
+            raise ConfigError(unfit_text(
+                self.view(), operations, operation, fault.what.decode(), fault.row, fault.found,
+            ) + where)
         return check_fault(status, fault, self.path)
+
+    def declare_field(self, path, type):
+        """Declare a field of the metadata; return the LSN, and whether it was not there."""
+        lsn, [(done, _)] = self.write([declare_operation(path, type)])
+        return lsn, bool(done)
+
+    def drop_field(self, path):
+        """Drop a field of the metadata; return the LSN, and whether it was there."""
+        lsn, [(done, _)] = self.write([drop_operation(path)])
+        return lsn, bool(done)
 
     def reserve_numbers(self, size_t count):
         """Take so many ids that will not be given again, and return the first."""

@@ -11,6 +11,7 @@ from typing import Self
 import numpy.typing as npt
 
 from sutra import _writing
+from sutra._fields import declare_operation, drop_operation
 from sutra._ops import Ids, Operation, ids_operation
 from sutra._settings import set_operation
 from sutra._store import StoreCore
@@ -289,6 +290,59 @@ class Writer(ABC):
             As for `add`.
         """
         return self._apply(set_operation(name, value)).lsn
+
+    def _declare_field(self, path: str, type: str) -> WriteResult:
+        """Declare a field of the metadata: a write like any other.
+
+        In a batch it comes before writes that make, touch or delete concepts.
+
+        Parameters
+        ----------
+        path : str
+            1 to 255 bytes in UTF-8, dots between keys.
+        type : {"int", "float", "bool", "str", "datetime"}
+            Of the values that metadata have there; nothing and None are fine with any.
+
+        Returns
+        -------
+        WriteResult
+            `count` is 1, or 0 if the field was declared so before.
+
+        Raises
+        ------
+        TypeError, ConfigError
+            If path or type is not as above, the field has another type, or metadata that the
+            store holds do not fit: the error names the id.
+        CapacityError
+            If there would be more than 64 fields.
+        ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
+            As for `add`.
+        """
+        return self._apply(declare_operation(path, type))
+
+    def _drop_field(self, path: str) -> WriteResult:
+        """Drop a field: its metadata stay, and may have any type from then on.
+
+        In a batch it comes before writes that make, touch or delete concepts.
+
+        Parameters
+        ----------
+        path : str
+            As it was declared.
+
+        Returns
+        -------
+        WriteResult
+            `count` is 1, or 0 if there is no such field.
+
+        Raises
+        ------
+        TypeError, ConfigError
+            If the path is none.
+        ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
+            As for `add`.
+        """
+        return self._apply(drop_operation(path))
 
 
 class Batch(Writer):

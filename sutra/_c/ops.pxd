@@ -16,6 +16,7 @@ cdef extern from "store/ops.h" nogil:
         SUTRA_OP_UNLINK
         SUTRA_OP_TOUCH
         SUTRA_OP_SET
+        SUTRA_OP_FIELD
 
     struct sutra_op_put:
         bint replace
@@ -58,6 +59,11 @@ cdef extern from "store/ops.h" nogil:
         uint32_t name_bytes
         uint32_t value_bytes
 
+    struct sutra_op_field:
+        const char *path
+        uint32_t path_bytes
+        uint32_t type
+
     struct sutra_op:
         int kind
         size_t done
@@ -66,3 +72,4 @@ cdef extern from "store/ops.h" nogil:
         sutra_op_ids ids
         sutra_op_link link
         sutra_op_set set
+        sutra_op_field field

@@ -20,6 +20,7 @@ ROOM_FLOORS = {
     "quant": 3,
     "graph": 4,
     "concepts": 4,
+    "attributes": 5,
     "index": 5,
     "store": 6,
 }
@@ -42,6 +43,8 @@ MODULE_FLOORS = {
     "_search": 2,
     "_filtering": 2,
     "_ops": 2,
+    "_predicate": 2,
+    "_fields": 4,
     "tuning": 3,
     "hits": 3,
     "kernels": 3,
