@@ -33,6 +33,8 @@ MODULE_FLOORS = {
     "results": 0,
     "_check": 1,
     "_arrays": 1,
+    "_conditions": 1,
+    "where": 2,
     "_buffers": 2,
     "_recall": 2,
     "_memory": 2,
