@@ -27,6 +27,7 @@ from sutra.errors import (
     LockedError,
     NotFoundError,
     ReadOnlyError,
+    SlowFilterWarning,
     SutraError,
 )
 from sutra.hits import Hits
@@ -35,6 +36,7 @@ from sutra.results import Link, Path, Record, Related, SearchPlan, WriteResult
 from sutra.store import Store, open
 from sutra.tuning import Recall, Tuned
 from sutra.view import ReadView
+from sutra.where import Condition, F
 from sutra.writer import Batch
 
 __all__ = [
@@ -44,12 +46,14 @@ __all__ = [
     "ClosedError",
     "Codes",
     "Concept",
+    "Condition",
     "ConfigError",
     "CorruptError",
     "DTypeError",
     "DimensionError",
     "DuplicateIdError",
     "DurabilityError",
+    "F",
     "FormatVersionError",
     "Hit",
     "Hits",
@@ -69,6 +73,7 @@ __all__ = [
     "ScalarQuantizer",
     "SearchPlan",
     "SearchResult",
+    "SlowFilterWarning",
     "Store",
     "SutraError",
     "Tuned",

@@ -18,7 +18,7 @@ import numpy as np
 from sutra.errors import ConfigError
 
 DEPTH_MAX = 64  # nodes above one another
-PATH_BYTES_MAX = 1024
+PATH_BYTES_MAX = 255
 
 Tree = tuple[Any, ...]
 
@@ -29,6 +29,17 @@ CONNECTIVES = ("$and", "$or", "$not")
 DATETIME = "$datetime"
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+UNITS = {  # of numpy, in nanoseconds
+    "W": 604_800 * 10**9,
+    "D": 86_400 * 10**9,
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 1000,
+    "ns": 1,
+}
+FINER_UNITS = {"ps": 1000, "fs": 10**6, "as": 10**9}  # of which a nanosecond has so many
 MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?",
     re.ASCII,
@@ -91,24 +102,34 @@ def _hint(value: Any) -> str:
     return ""
 
 
-def _nanoseconds(value: Any, name: str) -> int:
+def _nanoseconds(value: np.datetime64 | datetime.date, name: str) -> int:
     """Return nanoseconds since 1970 of a date (its start) or a time; UTC unless it says."""
     if isinstance(value, np.datetime64):
-        with np.errstate(all="ignore"):
-            moment = value.astype("M8[ns]")
-            exact = not np.isnat(value) and moment.astype(value.dtype) == value
-            # What has wrapped around comes back as it was: compare the years, too.
-            exact = exact and moment.astype("M8[Y]") == value.astype("M8[Y]")
-        if not exact:
-            raise ConfigError(f"{name}: {value} is no time in nanoseconds of 64 bits")
-        return int(moment.astype(np.int64))
+        return _in_range(_of_numpy(value), value, name)
     if not isinstance(value, datetime.datetime):
         value = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
-    elif value.tzinfo is None or value.utcoffset() is None:
+    elif value.utcoffset() is None:
         value = value.replace(tzinfo=datetime.UTC)
     since = value - EPOCH
     ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
     return _in_range(ns, value, name)
+
+
+def _of_numpy(value: np.datetime64) -> int | None:
+    """Return nanoseconds since 1970, or None: NumPy's own conversion wraps around."""
+    unit, step = np.datetime_data(value.dtype)
+    count = int(value.astype(np.int64)) * step
+    if np.isnat(value):
+        return None
+    if unit in ("Y", "M"):
+        years, month = divmod(count * 12 if unit == "Y" else count, 12)
+        if not -1969 < years < 8000:
+            return None
+        return (datetime.date(1970 + years, 1 + month, 1) - EPOCH.date()).days * UNITS["D"]
+    if unit in UNITS:
+        return count * UNITS[unit]
+    whole, rest = divmod(count, FINER_UNITS[unit])
+    return None if rest else whole
 
 
 def _parsed(text: Any, name: str) -> int:
@@ -128,8 +149,8 @@ def _parsed(text: Any, name: str) -> int:
     return _in_range(ns, text, name)
 
 
-def _in_range(ns: int, value: Any, name: str) -> int:
-    if not -(2**63) < ns < 2**63:
+def _in_range(ns: int | None, value: Any, name: str) -> int:
+    if ns is None or not -(2**63) < ns < 2**63:
         raise ConfigError(f"{name}: {value} is no time in nanoseconds of 64 bits")
     return ns
 

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from sutra import _writing
 from sutra._ops import Ids, Operation, ids_operation
+from sutra._predicate import Predicate, delete_where_operation
 from sutra._settings import set_operation
 from sutra._store import StoreCore
 from sutra._writing import GivenIds, GivenNumbers
 from sutra.errors import ClosedError, SutraError
 from sutra.results import Content, Metadata, WriteResult
+from sutra.where import Where, as_tree
 
 Vectors = npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 Contents = Content | Sequence[Content | None] | None
@@ -152,13 +154,15 @@ class Writer(ABC):
             _writing.put(replace, dim, ids, vectors, contents, metadata, strength, confidence)
         )
 
-    def delete(self, ids: GivenIds) -> int:
+    def delete(self, ids: GivenIds | None = None, *, where: Where | None = None) -> int:
         """Remove concepts and the associations from and to them.
 
         Parameters
         ----------
         ids : int, str, or sequence of them
             An id that is not there, or comes again, is no error.
+        where : Condition or dict
+            Instead of ids: what the metadata must be like, see `Store.search`.
 
         Returns
         -------
@@ -168,10 +172,23 @@ class Writer(ABC):
         Raises
         ------
         TypeError, ConfigError
-            If something is no id.
+            If something is no id, or no condition; if both are given, or neither.
+        SutraError
+            If `where` comes after an `add` or an `upsert` of the same batch.
         ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
             As for `add`.
+
+        Notes
+        -----
+        With `where` everything is removed, at once, that meets the condition when the write takes
+        its place among the others: nothing is written between looking and removing. In a batch
+        that is the time of the whole batch, so that it can remove what was there and add anew.
+        Other writers wait meanwhile: not long, if the fields are declared.
         """
+        if (ids is None) == (where is None):
+            raise TypeError("delete: expected ids or where, one of them")
+        if where is not None:
+            return self._apply(delete_where_operation(Predicate(as_tree(where)))).count
         return self._apply(ids_operation(Ids(ids), False)).count
 
     def touch(self, ids: GivenIds) -> int:
@@ -328,6 +345,11 @@ class Batch(Writer):
     def _apply(self, operation: Operation) -> WriteResult:
         if self._thread != threading.get_ident():
             raise ClosedError("the batch is open only inside its with block, to its own thread")
+        if operation.chooses and any(earlier.puts for earlier in self._operations):
+            raise SutraError(
+                "delete(where=) comes before what a batch adds: it looks at what is there before "
+                "the batch"
+            )
         if operation.unassigned:
             operation.assign(self._core.reserve_numbers(operation.count))
         self._operations.append(operation)
