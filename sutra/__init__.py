@@ -27,7 +27,6 @@ from sutra.errors import (
     LockedError,
     NotFoundError,
     ReadOnlyError,
-    SlowFilterWarning,
     SutraError,
 )
 from sutra.hits import Hits
@@ -36,7 +35,7 @@ from sutra.results import Link, Path, Record, Related, SearchPlan, WriteResult
 from sutra.store import Store, open
 from sutra.tuning import Recall, Tuned
 from sutra.view import ReadView
-from sutra.where import Condition, F
+from sutra.where import Condition, F, SlowFilterWarning
 from sutra.writer import Batch
 
 __all__ = [

@@ -16,8 +16,8 @@ from sutra._predicate import Predicate
 from sutra._reading import NO_SLOT, Bits
 from sutra._search import IdSets
 from sutra._view import ViewCore
-from sutra.errors import ConfigError, SlowFilterWarning
-from sutra.where import as_tree
+from sutra.errors import ConfigError
+from sutra.where import SlowFilterWarning, as_tree
 
 SLOW_FROM = 5000  # concepts from which on reading all metadata is worth a word
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

@@ -7,7 +7,7 @@ around an open keep working. Besides these, sutra raises plain builtins where th
 refused, :class:`MemoryError`, :class:`BufferError` while views are in use, and
 :class:`TypeError` for an argument of the wrong kind.
 
-All of them can be pickled, with their attributes. The one warning is at the end.
+All of them can be pickled, with their attributes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = [
     "LockedError",
     "NotFoundError",
     "ReadOnlyError",
-    "SlowFilterWarning",
     "SutraError",
 ]
 
@@ -223,7 +222,3 @@ class CapacityError(SutraError, OSError):
 
 class ConfigError(SutraError, ValueError):
     """An argument or a setting has a value that is not allowed."""
-
-
-class SlowFilterWarning(UserWarning):
-    """A condition names a field that is not declared, and there is much metadata to read for it."""

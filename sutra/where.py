@@ -22,7 +22,7 @@ from sutra._conditions import (
 )
 from sutra.errors import ConfigError
 
-__all__ = ["Condition", "F", "Field"]
+__all__ = ["Condition", "F", "Field", "SlowFilterWarning"]
 
 SYMBOLS = {"eq": "==", "ne": "!=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 METHODS = {"in": "isin", "nin": "notin", "contains": "contains"}
@@ -30,6 +30,10 @@ CONDITIONS_HELP = (
     "a condition has no truth value of its own: combine with & | ~ in place of and, or, not, each "
     "comparison in parentheses, and write a range as (F.year >= 1990) & (F.year < 2000)"
 )
+
+
+class SlowFilterWarning(UserWarning):
+    """A condition names a field that is not declared, and there is much metadata to read for it."""
 
 
 class Condition:
