@@ -12,6 +12,7 @@ from sutra._memory import AlignedBuffer
 from sutra._quantizer import Codes, ScalarQuantizer
 from sutra._vectors import VectorStore
 from sutra._version import __version__
+from sutra.batch import Batch
 from sutra.care import repair, restore
 from sutra.errors import (
     CapacityError,
@@ -36,7 +37,6 @@ from sutra.store import Store, open
 from sutra.tuning import Recall, Tuned
 from sutra.view import ReadView
 from sutra.where import Condition, F, SlowFilterWarning
-from sutra.writer import Batch
 
 __all__ = [
     "AlignedBuffer",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sutra._conditions import paths_of
+from sutra._conditions import Tree, paths_of
 from sutra._filtering import as_filter
 from sutra._ops import Ids
 from sutra._predicate import Predicate
@@ -49,24 +49,28 @@ def matching(view: ViewCore, where: Any, noticed: set[str], name: str = "where")
     noticed: the fields that were warned of, of a handle.
     """
     tree = as_tree(where, name)
+    declared, scanned = warned_of(view, tree, noticed)
+    return Match(view.where(Predicate(tree)), declared, scanned)
+
+
+def warned_of(
+    view: ViewCore, tree: Tree, noticed: set[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the paths of a tree, those declared and those not; warn of the latter."""
     fields = view.fields()
     paths = paths_of(tree)
     scanned = tuple(path for path in paths if path not in fields)
-    if len(view) > SLOW_FROM:
-        _notice([path for path in scanned if path not in noticed], noticed)
-    bits = view.where(Predicate(tree))
-    return Match(bits, tuple(path for path in paths if path in fields), scanned)
-
-
-def _notice(paths: list[str], noticed: set[str]) -> None:
-    noticed.update(paths)
-    for path in paths:
+    for path in scanned:
+        if len(view) <= SLOW_FROM or path in noticed:
+            continue
+        noticed.add(path)
         warnings.warn(
             f"where: {path!r} is not declared, so all metadata is read for it: "
             f"index_field({path!r}, type) makes this fast",
             SlowFilterWarning,
             stacklevel=_callers_level(),
         )
+    return tuple(path for path in paths if path in fields), scanned
 
 
 def _callers_level() -> int:

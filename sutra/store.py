@@ -15,6 +15,7 @@ from sutra._ops import Operation
 from sutra._recall import Subject
 from sutra._store import StoreCore
 from sutra._view import ViewCore
+from sutra.batch import Batch, commit
 from sutra.care import Care, PathLike, checked_path
 from sutra.declaring import Declaring
 from sutra.errors import ClosedError, ConfigError, ReadOnlyError, SutraError
@@ -23,7 +24,7 @@ from sutra.results import WriteResult
 from sutra.searcher import StateSubject
 from sutra.tuning import SETTING, Tunable, Tuned, Tuning
 from sutra.view import ReadView
-from sutra.writer import Batch, Writer, commit
+from sutra.writer import Writer
 
 MEMORY = ":memory:"
 
@@ -300,7 +301,7 @@ class Store(RelationReader, Writer, Declaring, Care, Tunable):
         ...     [result.count for result in batch.results]
         [2, 1]
         """
-        return Batch(self._core, self._local)
+        return Batch(self._core, self._local, self._fields_noticed)
 
     def flush(self) -> None:
         """Make everything written so far durable.

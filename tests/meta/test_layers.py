@@ -67,6 +67,7 @@ MODULE_FLOORS = {
     "care": 7,
     "declaring": 7,
     "relations": 8,
+    "batch": 8,
     "view": 9,
     "store": 10,
     "__init__": 11,
