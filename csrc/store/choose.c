@@ -1,4 +1,5 @@
-/* Deleting by a predicate: the ids are those of the concepts that match when the write has its turn.
+/* Deleting by a predicate: the ids are those of the concepts that match when the write has its
+ * turn.
  *
  * Whoever calls holds the writer's lock, so nothing is written between looking and deleting.
  * SPDX-License-Identifier: Apache-2.0
@@ -18,10 +19,8 @@ static int make_room(struct sutra_ids *ids, size_t count, int64_t **numbers_out,
     *numbers_out = (int64_t *)(void *)block;
     *texts_out = (const char **)(void *)(*numbers_out + count);
     *bytes_out = (uint32_t *)(void *)(*texts_out + count);
-    *ids = (struct sutra_ids){.count = count,
-                              .numbers = *numbers_out,
-                              .texts = *texts_out,
-                              .text_bytes = *bytes_out};
+    *ids = (struct sutra_ids){
+        .count = count, .numbers = *numbers_out, .texts = *texts_out, .text_bytes = *bytes_out};
     return SUTRA_OK;
 }
 
@@ -54,8 +53,7 @@ static int choose(struct sutra_store *store, const struct sutra_state *state,
         return SUTRA_E_NO_MEMORY;
     uint64_t *chosen = slots + slot_words;
     const unsigned epoch = sutra_epoch_enter(&store->epochs);
-    int status =
-        sutra_predicate_match(op->where, &state->attributes, concepts, view, born, slots);
+    int status = sutra_predicate_match(op->where, &state->attributes, concepts, view, born, slots);
     sutra_epoch_leave(&store->epochs, epoch);
     if (status == SUTRA_OK) {
         const size_t count = sutra_concepts_of_slots(concepts, slots, born, limit, chosen);
