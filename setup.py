@@ -16,6 +16,7 @@ SUTRA_WERROR=1
 """
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -28,7 +29,17 @@ from setuptools.command.build_ext import build_ext
 # What the store is made of: everything but the kernels.
 STORE = [
     f"{room}/*.c"
-    for room in ("base", "io", "vectors", "quant", "graph", "concepts", "index", "store")
+    for room in (
+        "base",
+        "io",
+        "vectors",
+        "quant",
+        "graph",
+        "concepts",
+        "attributes",
+        "index",
+        "store",
+    )
 ]
 # module -> C files
 MODULES = {
@@ -43,6 +54,8 @@ MODULES = {
     "_index": ["base/*.c", "io/*.c", "vectors/*.c", "quant/*.c", "graph/*.c", "index/*.c"],
     "_concept": [],
     "_ops": ["base/*.c", "io/*.c"],
+    "_predicate": ["base/*.c", "attributes/predicate.c", "attributes/value.c"],
+    "_fields": [],
     "_view": STORE,
     "_walk": STORE,
     "_settings": STORE,
@@ -56,7 +69,9 @@ WERROR = os.environ.get("SUTRA_WERROR", "0") not in ("", "0")
 COMPILE_FLAGS = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
 COMPILE_FLAGS += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
 CORE_FLAGS = ["-Wall", "-Wextra"]
-LINK_FLAGS = ["-pthread"]
+# Each extension keeps of its rooms what it calls.
+COMPILE_FLAGS += ["-ffunction-sections", "-fdata-sections"]
+LINK_FLAGS = ["-pthread", "-Wl,-dead_strip" if sys.platform == "darwin" else "-Wl,--gc-sections"]
 if SANITIZE:
     COMPILE_FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
     LINK_FLAGS += [f"-fsanitize={SANITIZE}"]

@@ -57,7 +57,7 @@ def warned_of(
     view: ViewCore, tree: Tree, noticed: set[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the paths of a tree, those declared and those not; warn of the latter."""
-    fields = view.fields()
+    fields = dict(view.fields())
     paths = paths_of(tree)
     scanned = tuple(path for path in paths if path not in fields)
     for path in scanned:

@@ -16,7 +16,7 @@ from libc.string cimport memset
 from posix.unistd cimport getpid
 
 from sutra._c.io_table cimport sutra_io_posix
-from sutra._c.ops cimport SUTRA_OP_SET, sutra_op
+from sutra._c.ops cimport SUTRA_OP_FIELD, SUTRA_OP_SET, sutra_op
 from sutra._c.platform cimport sutra_cores_usable
 from sutra._c.status cimport (
     SUTRA_E_CAPACITY,
@@ -75,6 +75,7 @@ from sutra._ops cimport Operation
 from sutra._view cimport wrap
 
 from sutra._arrays import check_choice
+from sutra._fields import unfit_text
 from sutra._index import METRIC_NAMES, METRICS, QUANTIZATION_NAMES, QUANTIZATIONS, RESIDENTS
 from sutra.errors import (
     CapacityError,
@@ -338,6 +339,12 @@ cdef class StoreCore:
                     row=fault.row)
             if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_SET:
                 raise CapacityError(f"settings: expected at most {fault.found}{where}")
+            if status == SUTRA_E_CAPACITY and operation.op.kind == SUTRA_OP_FIELD:
+                raise CapacityError(f"fields: expected at most {fault.found}{where}")
+        if operation is not None and status == SUTRA_E_CONFIG and fault.what != NULL:
+            raise ConfigError(unfit_text(
+                self.view(), operations, operation, fault.what.decode(), fault.row, fault.found,
+            ) + where)
         return check_fault(status, fault, self.path)
 
     def reserve_numbers(self, size_t count):

@@ -5,11 +5,13 @@ import numpy.typing as npt
 
 from sutra._concept import Concept
 from sutra._ops import Ids
+from sutra._predicate import Predicate
 from sutra._search import IdSets, Plans
 from sutra.results import Found, Texts
 
 __pyx_capi__: dict[str, object]
 RECORD_DTYPE: np.dtype[Any]
+FIELD_TYPES: dict[int, str]
 
 @final
 class ViewCore:
@@ -33,6 +35,8 @@ class ViewCore:
     def vectors(
         self, slots: npt.NDArray[np.uint32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
+    def fields(self) -> list[tuple[str, str]]: ...
+    def where(self, predicate: Predicate) -> npt.NDArray[np.uint8]: ...
     def records(self, ids: Ids) -> npt.NDArray[Any]: ...
     def scan(
         self, start: int, limit: int

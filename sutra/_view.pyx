@@ -10,19 +10,28 @@ cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from posix.unistd cimport getpid
 
 from sutra._c.concepts cimport SUTRA_NO_SLOT, SUTRA_RECORD_CONTENT_BYTES, sutra_record
 from sutra._c.index cimport sutra_search
+from sutra._c.predicate cimport (
+    SUTRA_FIELD_BOOL,
+    SUTRA_FIELD_DATETIME,
+    SUTRA_FIELD_FLOAT,
+    SUTRA_FIELD_INT,
+    SUTRA_FIELD_STR,
+)
 from sutra._c.status cimport SUTRA_E_NOT_FOUND, SUTRA_FAULT_NONE, SUTRA_OK, sutra_fault
 from sutra._c.store cimport (
     sutra_concept,
     sutra_store_dim,
+    sutra_store_fields,
     sutra_store_find,
     sutra_store_id,
+    sutra_store_numbers,
     sutra_store_read,
     sutra_store_records,
     sutra_store_scan,
@@ -32,10 +41,12 @@ from sutra._c.store cimport (
     sutra_store_view_count,
     sutra_store_view_end,
     sutra_store_view_lsn,
+    sutra_store_where,
 )
 from sutra._check cimport check, check_fault
 from sutra._concept cimport Concept
 from sutra._ops cimport Ids
+from sutra._predicate cimport Predicate
 from sutra._search cimport IdSets, Plans
 
 import numpy as np
@@ -44,6 +55,10 @@ from sutra.errors import ClosedError
 
 cnp.import_array()
 
+FIELD_TYPES = {
+    SUTRA_FIELD_INT: "int", SUTRA_FIELD_FLOAT: "float", SUTRA_FIELD_BOOL: "bool",
+    SUTRA_FIELD_STR: "str", SUTRA_FIELD_DATETIME: "datetime",
+}
 RECORD_DTYPE = np.dtype([
     ("found", "?"), ("reference_count", "u4"), ("created", "M8[ns]"), ("accessed", "M8[ns]"),
     ("strength", "f4"), ("confidence", "f4"),
@@ -238,6 +253,49 @@ cdef class ViewCore:
         finally:
             self.leave()
         return slots[:count], concepts[:count], start
+
+    def fields(self):
+        """Return (path, type) of the declared fields, in the order they were declared."""
+        cdef uint8_t *block = NULL
+        cdef const uint8_t *at
+        cdef size_t size = 0, count = 0, _row
+        cdef int status
+        cdef list out = []
+        self.enter()
+        try:
+            with nogil:
+                status = sutra_store_fields(self.view, &block, &size, &count)
+            check(status)
+            at = block
+            for _row in range(count):
+                out.append((text_of(<const char *> at + 2, at[1]), FIELD_TYPES[at[0]]))
+                at += 2 + at[1]
+        finally:
+            free(block)
+            self.leave()
+        return out
+
+    def where(self, Predicate predicate not None):
+        """Return the concepts that a predicate is true of: a bitmap of their numbers.
+
+        An array of uint8 that a search takes as a set; the lowest bit of a byte comes first.
+        """
+        cdef size_t limit, count = 0
+        cdef cnp.ndarray bits
+        cdef uint64_t *out
+        cdef int status
+        self.enter()
+        try:
+            limit = sutra_store_numbers(self.view)
+            bits = empty(<Py_ssize_t> (limit // 64 + (limit % 64 != 0)), cnp.NPY_UINT64)
+            out = <uint64_t *> cnp.PyArray_DATA(bits)
+            with nogil:
+                status = sutra_store_where(
+                    self.view, predicate.predicate, limit, out, &count)
+            check(status)
+        finally:
+            self.leave()
+        return bits.view(np.uint8)
 
     cdef sutra_concept *read_raw(self, cnp.ndarray slots, cnp.ndarray concepts) except NULL:
         cdef size_t count = <size_t> slots.shape[0]

@@ -259,7 +259,8 @@ def repair(src: PathLike, dst: PathLike) -> dict[str, Any]:
         is known to be lost: ``lost_concepts``, that were listed and could not be read;
         ``log_cut``, whether the log was damaged and what came after is missing;
         ``lost_settings``, whether what the store keeps of its own settings was damaged, so that
-        only those set since the last checkpoint are left;
+        only those set since the last checkpoint are left; ``lost_fields``, the same of declared
+        fields;
         ``older_manifest``, whether the newest did not hold. ``damaged_blocks``, of 64 KiB in
         the files that were read: what they held may be wrong where it could be read at all.
 
@@ -278,6 +279,7 @@ def repair(src: PathLike, dst: PathLike) -> dict[str, Any]:
     report["older_manifest"] = bool(report["older_manifest"])
     report["log_cut"] = bool(report["log_cut"])
     report["lost_settings"] = bool(report["lost_settings"])
+    report["lost_fields"] = bool(report["lost_fields"])
     return report
 
 

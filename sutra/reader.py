@@ -237,4 +237,4 @@ class Reader(Measurable):
 
     def fields(self) -> dict[str, str]:
         """Return the declared fields: path to type. See `Store.index_field`."""
-        return self._view().fields()
+        return dict(self._view().fields())

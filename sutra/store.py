@@ -17,7 +17,6 @@ from sutra._store import StoreCore
 from sutra._view import ViewCore
 from sutra.batch import Batch, commit
 from sutra.care import Care, PathLike, checked_path
-from sutra.declaring import Declaring
 from sutra.errors import ClosedError, ConfigError, ReadOnlyError, SutraError
 from sutra.relations import RelationReader
 from sutra.results import WriteResult
@@ -143,7 +142,7 @@ def open(
     return Store(core, resident)
 
 
-class Store(RelationReader, Writer, Declaring, Care, Tunable):
+class Store(RelationReader, Writer, Care, Tunable):
     """Concepts with vectors, contents, metadata and associations, durable in a directory.
 
     Made by `sutra.open`. A concept has an id, a number or a text, and any of the rest. Writes

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy.typing as npt
 
 from sutra import _writing
+from sutra._fields import delete_where_operation
 from sutra._matching import warned_of
-from sutra._ops import Ids, Operation, ids_operation
-from sutra._predicate import Predicate, delete_where_operation
+from sutra._ops import Ids, ids_operation
+from sutra._predicate import Predicate
 from sutra._settings import set_operation
 from sutra._store import StoreCore
 from sutra._writing import GivenIds, GivenNumbers
+from sutra.declaring import Declaring
 from sutra.results import Content, Metadata, WriteResult
 from sutra.where import Where, as_tree
 
@@ -22,7 +24,7 @@ Contents = Content | Sequence[Content | None] | None
 Metadatas = Metadata | Sequence[Metadata | None] | None
 
 
-class Writer(ABC):
+class Writer(Declaring):
     """The writing half of a store. Not made directly: `Store` and `Batch` are writers."""
 
     __slots__ = ()
@@ -32,10 +34,6 @@ class Writer(ABC):
     @abstractmethod
     def _dim(self) -> int:
         """Length of vectors; 0 if there has been none."""
-
-    @abstractmethod
-    def _apply(self, operation: Operation) -> WriteResult:
-        """Do an operation, or put it off."""
 
     @abstractmethod
     def _noticed(self) -> set[str]:

@@ -82,6 +82,19 @@ uint32_t sutra_concepts_visible(const struct sutra_concepts *concepts, uint32_t 
 void sutra_concepts_visible_many(const struct sutra_concepts *concepts, const uint32_t *numbers,
                                  size_t count, uint64_t view, uint32_t *slots_out);
 
+/* Slots as bits, the first in the lowest bit of the first word. */
+
+/* How many slots were born by the view: those below it, as births do not fall. */
+size_t sutra_concepts_born(const struct sutra_concepts *concepts, uint64_t view);
+/* Which of slots [64 * first_word, 64 * (first_word + count)) are visible at the view, of which
+ * `born` were born by then. */
+void sutra_concepts_visible_words(const struct sutra_concepts *concepts, uint64_t view, size_t born,
+                                  size_t first_word, size_t count, uint64_t *words_out);
+/* From slots, all of them visible at one view, to their concepts: bits of the numbers below
+ * `limit`, in whole words. Returns how many there are. */
+size_t sutra_concepts_of_slots(const struct sutra_concepts *concepts, const uint64_t *slots,
+                               size_t born, size_t limit, uint64_t *concepts_out);
+
 SUTRA_INLINE struct sutra_record *sutra_concepts_record(const struct sutra_concepts *concepts,
                                                         uint32_t slot)
 {

@@ -187,9 +187,9 @@ uint32_t sutra_concepts_visible(const struct sutra_concepts *concepts, uint32_t 
     return visible_from(concepts, newest_slot(concepts, concept), 0, view);
 }
 
-/* How many slots were born by the view: births do not fall. Most views are of late, so it looks
- * back from the end in growing steps, and then between the last two. */
-static size_t count_born(const struct sutra_concepts *concepts, uint64_t view)
+/* Most views are of late, so it looks back from the end in growing steps, and then between the last
+ * two. */
+size_t sutra_concepts_born(const struct sutra_concepts *concepts, uint64_t view)
 {
     size_t low = 0, high = __atomic_load_n(&concepts->slot_count, __ATOMIC_ACQUIRE);
     for (size_t step = 1; low < high; step *= 2) {
@@ -213,7 +213,7 @@ static size_t count_born(const struct sutra_concepts *concepts, uint64_t view)
 void sutra_concepts_visible_many(const struct sutra_concepts *concepts, const uint32_t *numbers,
                                  size_t count, uint64_t view, uint32_t *slots_out)
 {
-    const size_t born = count < GROUP ? 0 : count_born(concepts, view);
+    const size_t born = count < GROUP ? 0 : sutra_concepts_born(concepts, view);
     for (size_t first = 0; first < count; first += GROUP) {
         const size_t end = count - first < GROUP ? count : first + GROUP;
         for (size_t j = first; j < end; j++) {

@@ -114,6 +114,7 @@ int sutra_reserve_ops(struct sutra_store *store, struct sutra_state *state,
             need.slots += op->ids.ids.count;
             break;
         case SUTRA_OP_SET: /* is staged */
+        case SUTRA_OP_FIELD:
             break;
         case SUTRA_OP_UNLINK:
             edges = true;
@@ -135,6 +136,9 @@ int sutra_reserve_ops(struct sutra_store *store, struct sutra_state *state,
     if (status == SUTRA_OK && (need.slots || need.concepts))
         status =
             sutra_concepts_reserve(&state->concepts, need.slots, need.concepts, need.heap_bytes);
+    if (status == SUTRA_OK && need.slots)
+        status =
+            sutra_attributes_reserve(&state->attributes, state->concepts.slot_count, need.slots);
     if (status == SUTRA_OK && edges) /* a delete or unlink also ends what the batch has linked */
         status = sutra_associations_reserve(state->associations, 2 * need.edges,
                                             state->concepts.concept_count + need.concepts);
@@ -203,6 +207,19 @@ static void end_vector(struct sutra_state *state, const struct sutra_record *rec
         sutra_stream_end_row(state->index, record->vector_row, lsn);
 }
 
+/* Before the slot they are of. */
+static void put_cells(struct sutra_state *state, const struct sutra_op_put *put, size_t j,
+                      uint32_t old_slot)
+{
+    const size_t slot = state->concepts.slot_count;
+    const uint8_t *metadata = put->metadata ? put->metadata[j] : NULL;
+    if (!metadata && old_slot != SUTRA_NO_SLOT)
+        sutra_attributes_repeat(&state->attributes, slot, old_slot);
+    else
+        sutra_attributes_put(&state->attributes, slot, metadata,
+                             metadata ? put->metadata_bytes[j] : 0);
+}
+
 static void put_one(struct sutra_state *state, const struct sutra_op_put *put, size_t j,
                     uint32_t concept, uint32_t row, uint64_t lsn)
 {
@@ -219,6 +236,7 @@ static void put_one(struct sutra_state *state, const struct sutra_op_put *put, s
         end_vector(state, &record, lsn);
         record.vector_row = row;
     }
+    put_cells(state, put, j, old_slot);
     sutra_concepts_put(concepts, concept, &record, lsn);
 }
 
@@ -300,6 +318,7 @@ static size_t apply_touch(struct sutra_store *store, struct sutra_state *state,
         }
         struct sutra_record record = *sutra_concepts_record(concepts, slot);
         record.accessed_ns = op->time_ns;
+        sutra_attributes_repeat(&state->attributes, concepts->slot_count, slot);
         sutra_concepts_put(concepts, numbers[j], &record, lsn);
     }
     return touched;
@@ -387,6 +406,9 @@ size_t sutra_apply_op(struct sutra_store *store, struct sutra_state *state,
         return apply_link(store, state, &op->link, lsn);
     case SUTRA_OP_SET: /* with the first, all of the batch */
         sutra_settings_publish(&state->settings);
+        return op->done;
+    case SUTRA_OP_FIELD: /* the same */
+        sutra_attributes_publish(&state->attributes, lsn);
         return op->done;
     default:
         return apply_unlink(store, state, &op->link, lsn);

@@ -36,6 +36,9 @@ static int begin(struct sutra_store *store, struct compaction *compaction)
     if (status == SUTRA_OK) /* no view has those of its LSN: they are those of now */
         status =
             sutra_settings_copy(&compaction->view->state->settings, &compaction->fresh->settings);
+    if (status == SUTRA_OK) /* the same of fields */
+        status = sutra_attributes_copy_fields(&compaction->view->state->attributes,
+                                              &compaction->fresh->attributes);
     if (status != SUTRA_OK)
         return status;
     if (store->log_open)
@@ -73,6 +76,7 @@ static void use_epochs(struct sutra_state *state, struct sutra_epochs *epochs)
 {
     state->concepts.epochs = epochs;
     state->concepts.map.epochs = epochs;
+    sutra_attributes_use_epochs(&state->attributes, epochs);
 }
 
 /* The copy has no readers, and the store's epochs are the writer's to retire in: it has its own. */
@@ -126,13 +130,14 @@ static int compact_in_memory(struct sutra_store *store, struct compaction *compa
     return status;
 }
 
-/* Is there a version of a concept, or a vector, that only older views see? */
+/* Is there a version of a concept, or a vector, that only older views see, or what was a column? */
 static bool has_dead(struct sutra_store *store)
 {
     pthread_mutex_lock(&store->writer);
     const struct sutra_state *state = sutra_store_state(store);
     const bool found = state->concepts.slot_count > state->concepts.live_count ||
-                       (state->index && sutra_stream_dead(state->index) > 0);
+                       (state->index && sutra_stream_dead(state->index) > 0) ||
+                       sutra_attributes_lost_blocks(&state->attributes) > 0;
     pthread_mutex_unlock(&store->writer);
     return found;
 }

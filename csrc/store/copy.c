@@ -34,6 +34,20 @@ static int reserve_concept(struct copy *copy, const struct sutra_concept *concep
                                       concept->metadata_bytes + sizeof(uint32_t));
 }
 
+/* Metadata that do not fit the fields are damage: no writer puts them. */
+static int prepare_cells(struct copy *copy, const struct sutra_concept *concept)
+{
+    struct sutra_attributes *attributes = &copy->fresh->attributes;
+    unsigned field;
+    int found, status = SUTRA_OK;
+    if (concept->metadata)
+        status = sutra_attributes_fit(attributes, concept->metadata, concept->metadata_bytes,
+                                      &field, &found);
+    if (status == SUTRA_OK)
+        status = sutra_attributes_reserve(attributes, copy->fresh->concepts.slot_count, 1);
+    return status == SUTRA_E_CONFIG ? SUTRA_E_CORRUPT : status;
+}
+
 static int copy_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32_t *row_out)
 {
     struct sutra_index *index = copy->fresh->index;
@@ -56,9 +70,9 @@ static int copy_vector(struct copy *copy, uint32_t slot, uint32_t number, uint32
     ((uint32_t)(SUTRA_RECORD_CONTENT | SUTRA_RECORD_CONTENT_BYTES | SUTRA_RECORD_METADATA))
 
 /* Of a damaged store: is this a concept that a writer could have put, and not here yet? Text that
- * is none becomes bytes, metadata that are none are left out. */
-static bool is_sound(const struct copy *copy, struct sutra_concept *concept, int64_t id,
-                     const char *text, uint32_t text_bytes)
+ * is none becomes bytes; metadata that are none, or do not fit, are left out. */
+static bool is_sound(struct copy *copy, struct sutra_concept *concept, int64_t id, const char *text,
+                     uint32_t text_bytes)
 {
     struct sutra_record *record = &concept->record;
     const struct sutra_ids ids = {1, &id, text ? &text : NULL, text ? &text_bytes : NULL};
@@ -71,7 +85,8 @@ static bool is_sound(const struct copy *copy, struct sutra_concept *concept, int
     sutra_concepts_find(&copy->fresh->concepts, &ids, &found);
     if (found != SUTRA_NO_CONCEPT)
         return false;
-    if (concept->metadata && !sutra_is_utf8(concept->metadata, concept->metadata_bytes)) {
+    if (concept->metadata && (!sutra_is_utf8(concept->metadata, concept->metadata_bytes) ||
+                              prepare_cells(copy, concept) == SUTRA_E_CORRUPT)) {
         concept->metadata = NULL;
         concept->metadata_bytes = 0;
         record->flags &= ~(uint32_t)SUTRA_RECORD_METADATA;
@@ -100,6 +115,8 @@ static int copy_concept(struct copy *copy, uint32_t old, uint32_t slot)
         status = SUTRA_E_CORRUPT;
     if (status == SUTRA_OK)
         status = reserve_concept(copy, &concept);
+    if (status == SUTRA_OK)
+        status = prepare_cells(copy, &concept);
     if (status != SUTRA_OK)
         return status;
     struct sutra_record record = concept.record;
@@ -113,6 +130,8 @@ static int copy_concept(struct copy *copy, uint32_t old, uint32_t slot)
     record.content_offset =
         sutra_heap_append(&concepts->heap, concept.content, concept.content_bytes);
     sutra_heap_append(&concepts->heap, concept.metadata, concept.metadata_bytes);
+    sutra_attributes_put(&copy->fresh->attributes, concepts->slot_count, concept.metadata,
+                         concept.metadata_bytes);
     sutra_concepts_put(concepts, number, &record, copy->view->lsn);
     return SUTRA_OK;
 }

@@ -198,10 +198,19 @@ static int check_files(const struct sutra_manifest *manifest, uint64_t *wrong_ou
     return sound ? SUTRA_OK : SUTRA_E_CORRUPT;
 }
 
+static uint32_t version_of(const uint64_t *state)
+{
+    for (size_t w = SUTRA_MANIFEST_COLUMN_WORD; w < SUTRA_MANIFEST_STATE_WORDS; w++) {
+        if (state[w])
+            return SUTRA_MANIFEST_VERSION_COLUMNS;
+    }
+    return SUTRA_STORE_VERSION;
+}
+
 static void fill_manifest(uint8_t *file, size_t bytes, const struct sutra_manifest *manifest)
 {
     memcpy(file + SUTRA_MANIFEST_AT_MAGIC, SUTRA_MANIFEST_MAGIC, 8);
-    sutra_store_u32(file + SUTRA_MANIFEST_AT_VERSION, SUTRA_STORE_VERSION);
+    sutra_store_u32(file + SUTRA_MANIFEST_AT_VERSION, version_of(manifest->state));
     sutra_store_u32(file + SUTRA_MANIFEST_AT_FILE_COUNT, manifest->file_count);
     memcpy(file + SUTRA_MANIFEST_AT_STORE_ID, manifest->store_id, 16);
     sutra_store_u64(file + SUTRA_MANIFEST_AT_GENERATION, manifest->generation);
@@ -265,9 +274,9 @@ static int parse_manifest(const uint8_t *file, size_t bytes, uint64_t generation
     if (stored != actual)
         return sutra_segment_fault(fault, SUTRA_E_CORRUPT, covered, what, stored, actual);
     const uint32_t version = sutra_load_u32(file + SUTRA_MANIFEST_AT_VERSION);
-    if (version != SUTRA_STORE_VERSION)
+    if (version != SUTRA_STORE_VERSION && version != SUTRA_MANIFEST_VERSION_COLUMNS)
         return sutra_segment_fault(fault, SUTRA_E_VERSION, SUTRA_MANIFEST_AT_VERSION, what,
-                                   SUTRA_STORE_VERSION, version);
+                                   SUTRA_MANIFEST_VERSION_COLUMNS, version);
     if (memcmp(file + SUTRA_MANIFEST_AT_STORE_ID, store_id, 16) != 0)
         return sutra_segment_fault(fault, SUTRA_E_CORRUPT, SUTRA_MANIFEST_AT_STORE_ID, "store id",
                                    0, 0);

@@ -17,6 +17,10 @@
 #include "segment.h"
 
 #define SUTRA_STORE_VERSION 1u
+/* Of a manifest whose state has columns: who knows nothing of them must not go on with the store.
+ */
+#define SUTRA_MANIFEST_VERSION_COLUMNS 2u
+#define SUTRA_MANIFEST_COLUMN_WORD 40u /* from here on, words that are not all 0 say so */
 #define SUTRA_MANIFEST_FILES_MAX 4096u
 #define SUTRA_MANIFEST_STATE_WORDS 64u
 #define SUTRA_MANIFEST_NAME_BYTES 32u

@@ -14,6 +14,7 @@
 #ifndef SUTRA_STORE_OPS_H
 #define SUTRA_STORE_OPS_H
 
+#include "../attributes/attributes.h"
 #include "../base/status.h"
 #include "../concepts/associations.h"
 #include "../concepts/concepts.h"
@@ -26,6 +27,7 @@ enum sutra_op_kind {
     SUTRA_OP_UNLINK = 4,
     SUTRA_OP_TOUCH = 5,
     SUTRA_OP_SET = 6,
+    SUTRA_OP_FIELD = 7,
 };
 
 struct sutra_predicate;
@@ -87,16 +89,25 @@ struct sutra_op_set {
     uint32_t value_bytes; /* at most SUTRA_SETTING_BYTES_MAX */
 };
 
+/* FIELD: declare a field of the metadata, or with type SUTRA_FIELD_NONE drop it; see attributes.h.
+ * What is so already is passed over. In a batch it comes before what makes or ends concepts. */
+struct sutra_op_field {
+    const char *path; /* UTF-8, 1 to SUTRA_JSON_PATH_BYTES_MAX bytes */
+    uint32_t path_bytes;
+    uint32_t type; /* enum sutra_field_type */
+};
+
 struct sutra_op {
     int kind;
     /* filled by the store when the operation is done */
-    size_t done;          /* concepts put, removed or touched; edges made or removed; settings */
+    size_t done; /* concepts put, removed or touched; edges made or removed; settings, fields */
     int64_t first_number; /* of the ids assigned to a PUT without; else -1 */
     union {
         struct sutra_op_put put;
         struct sutra_op_ids ids;
         struct sutra_op_link link;
         struct sutra_op_set set;
+        struct sutra_op_field field;
     };
 };
 

@@ -288,6 +288,16 @@ static int take_set(struct sutra_decoder *decoder, uint32_t flags, struct sutra_
     return set->value ? SUTRA_OK : SUTRA_E_CORRUPT;
 }
 
+static int take_field(struct sutra_decoder *decoder, uint32_t flags, uint32_t type,
+                      struct sutra_op_field *field)
+{
+    if (flags || type >= SUTRA_FIELD_TYPES)
+        return SUTRA_E_CORRUPT;
+    field->type = type;
+    field->path = take_name(decoder, SUTRA_JSON_PATH_BYTES_MAX, &field->path_bytes);
+    return field->path ? SUTRA_OK : SUTRA_E_CORRUPT;
+}
+
 int sutra_decode_op(struct sutra_decoder *decoder, struct sutra_op *op, bool *more_out)
 {
     *more_out = decoder->at != decoder->end;
@@ -325,6 +335,9 @@ int sutra_decode_op(struct sutra_decoder *decoder, struct sutra_op *op, bool *mo
     case SUTRA_OP_SET:
         return count == 1 && extra == 0 && time_ns == 0 ? take_set(decoder, flags, &op->set)
                                                         : SUTRA_E_CORRUPT;
+    case SUTRA_OP_FIELD:
+        return count == 1 && time_ns == 0 ? take_field(decoder, flags, extra, &op->field)
+                                          : SUTRA_E_CORRUPT;
     default:
         return SUTRA_E_CORRUPT;
     }

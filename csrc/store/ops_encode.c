@@ -292,6 +292,10 @@ int sutra_encode_op(struct sutra_encoder *encoder, const struct sutra_op *op, si
         flags = op->set.value ? SUTRA_SET_VALUE : 0;
         status = put_set(encoder, &op->set);
         break;
+    case SUTRA_OP_FIELD:
+        extra = op->field.type;
+        status = put_sized(encoder, op->field.path, op->field.path_bytes);
+        break;
     default:
         time_ns = op->ids.time_ns;
         status = put_ids(encoder, &op->ids.ids, from, to);
@@ -332,6 +336,7 @@ size_t sutra_op_count(const struct sutra_op *op)
     case SUTRA_OP_UNLINK:
         return op->link.sources.count;
     case SUTRA_OP_SET:
+    case SUTRA_OP_FIELD:
         return 1;
     default:
         return op->ids.ids.count;
@@ -357,6 +362,8 @@ size_t sutra_op_item_bytes(const struct sutra_op *op, size_t at)
         return id_bytes(&op->link.sources, at) + id_bytes(&op->link.targets, at) + 10;
     case SUTRA_OP_SET:
         return 32 + op->set.name_bytes + (op->set.value ? op->set.value_bytes : 0);
+    case SUTRA_OP_FIELD:
+        return 32 + op->field.path_bytes;
     default:
         return id_bytes(&op->ids.ids, at);
     }

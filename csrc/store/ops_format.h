@@ -8,7 +8,7 @@ enum {
     SUTRA_OP_KIND = 0,
     SUTRA_OP_FLAGS = 4,
     SUTRA_OP_COUNT = 8,
-    SUTRA_OP_EXTRA = 12, /* dimension of a PUT, kinds of a LINK or UNLINK */
+    SUTRA_OP_EXTRA = 12, /* dimension of a PUT, kinds of a LINK or UNLINK, type of a FIELD */
     SUTRA_OP_TIME = 16,
     SUTRA_OP_HEADER_BYTES = 24
 };

@@ -42,6 +42,8 @@ static int fill(struct sutra_store *source, struct sutra_store *target,
     target->log_end.next_lsn = view->lsn + 1;
     status = sutra_state_new(target, &fresh);
     if (status == SUTRA_OK)
+        status = sutra_attributes_copy_fields(&view->state->attributes, &fresh->attributes);
+    if (status == SUTRA_OK)
         status = sutra_state_copy(target, view, fresh, &report->lost_concepts);
     if (status == SUTRA_OK)
         status = sutra_settings_copy(&view->state->settings, &fresh->settings);
@@ -92,6 +94,7 @@ int sutra_store_repair(const struct sutra_io *io, const struct sutra_kernels *ke
         report->older_manifest = source->counters.manifest_fallback;
         report->log_cut = source->log_cut;
         report->lost_settings = source->lost_settings;
+        report->lost_fields = source->lost_fields;
         const int closed = sutra_store_close(target);
         status = status == SUTRA_OK ? closed : status;
         sutra_store_free(target);

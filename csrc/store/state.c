@@ -13,22 +13,24 @@ static void free_state(struct sutra_state *state)
         sutra_associations_release(state->associations);
     sutra_index_free(state->index);
     sutra_settings_deinit(&state->settings);
+    sutra_attributes_deinit(&state->attributes);
     free(state);
 }
 
-static struct sutra_state *allocate_state(void)
+static struct sutra_state *allocate_state(struct sutra_store *store)
 {
     struct sutra_state *state = calloc(1, sizeof *state);
     if (!state)
         return NULL;
     state->references = 1;
     sutra_settings_init(&state->settings);
+    sutra_attributes_init(&state->attributes, &store->epochs, store->hash_seed);
     return state;
 }
 
 int sutra_state_new(struct sutra_store *store, struct sutra_state **state_out)
 {
-    struct sutra_state *state = allocate_state();
+    struct sutra_state *state = allocate_state(store);
     if (!state)
         return SUTRA_E_NO_MEMORY;
     int status = sutra_concepts_init(&state->concepts, &store->epochs, store->hash_seed);
@@ -94,6 +96,8 @@ size_t sutra_state_parts(struct sutra_state *state, struct sutra_part *parts_out
         sutra_stream_parts(state->index, parts_out + count, &parts);
         count += parts;
     }
+    sutra_attributes_parts(&state->attributes, parts_out + count);
+    count += SUTRA_ATTRIBUTES_PARTS;
     size_t kept = 0;
     for (size_t j = 0; j < count; j++) {
         if (parts_out[j].plane && parts_out[j].plane->base)
@@ -118,6 +122,7 @@ void sutra_state_words(const struct sutra_store *store, const struct sutra_state
     sutra_associations_state(state->associations, words + SUTRA_STATE_ASSOCIATIONS);
     if (state->index)
         sutra_stream_state(state->index, with_graph, words + SUTRA_STATE_STREAM);
+    sutra_attributes_state(&state->attributes, words + SUTRA_STATE_ATTRIBUTES);
 }
 
 /* ---- loading */
@@ -156,6 +161,20 @@ static int read_options(struct sutra_store *store, const uint64_t *words, struct
     return SUTRA_OK;
 }
 
+/* For salvage, damaged fields are none. */
+static int load_fields(struct sutra_store *store, const uint64_t *words,
+                       const struct sutra_part_source *source, bool strict,
+                       struct sutra_state *state, struct sutra_fault *fault)
+{
+    store->lost_fields = false;
+    const int status = sutra_attributes_load(&state->attributes, &store->epochs, store->hash_seed,
+                                             words, state->concepts.slot_count, source, fault);
+    if (strict || (status != SUTRA_E_CORRUPT && status != SUTRA_E_TRUNCATED))
+        return status;
+    store->lost_fields = true;
+    return SUTRA_OK;
+}
+
 static int load_rooms(struct sutra_store *store, const struct sutra_manifest *manifest,
                       struct sutra_segment_chain *chain, bool with_graph, struct sutra_state *state,
                       struct sutra_fault *fault)
@@ -172,6 +191,9 @@ static int load_rooms(struct sutra_store *store, const struct sutra_manifest *ma
     status =
         sutra_associations_load(words + SUTRA_STATE_ASSOCIATIONS, state->concepts.concept_count,
                                 &source, &state->associations, fault);
+    if (status == SUTRA_OK)
+        status =
+            load_fields(store, words + SUTRA_STATE_ATTRIBUTES, &source, with_graph, state, fault);
     if (status != SUTRA_OK || !(words[SUTRA_STATE_FLAGS] & SUTRA_STATE_HAS_INDEX))
         return status;
     status = sutra_stream_load(store->kernels, words + SUTRA_STATE_STREAM, store->options.resident,
@@ -229,7 +251,7 @@ int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *man
     struct sutra_segment_chain chain = {.fault = fault_out};
     chain.segments =
         calloc(manifest->file_count ? manifest->file_count : 1, sizeof *chain.segments);
-    struct sutra_state *state = allocate_state();
+    struct sutra_state *state = allocate_state(store);
     if (!chain.segments || !state) {
         free(chain.segments);
         if (state)

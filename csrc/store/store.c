@@ -500,6 +500,8 @@ int sutra_store_stats(struct sutra_store *store, struct sutra_store_stats *stats
          stats->kinds < SUTRA_NO_KIND &&
          sutra_associations_kind_name(state->associations, (uint16_t)stats->kinds, &bytes);)
         stats->kinds++;
+    const struct sutra_field_table *fields = sutra_attributes_table(&state->attributes);
+    stats->fields = fields ? fields->count : 0;
     if (state->index) {
         stats->vectors = sutra_stream_rows(state->index);
         stats->pending = sutra_store_pending(store);

@@ -20,6 +20,7 @@
 #define SUTRA_STORE_STORE_H
 
 #include "ops.h"
+#include "../attributes/predicate.h"
 #include "../concepts/traverse.h"
 #include "../index/index.h"
 #include "../io/table.h"
@@ -82,9 +83,12 @@ int sutra_store_holder(const struct sutra_io *io, const char *path, char *text_o
  * SUTRA_E_DUPLICATE_ID (an id alive, or twice in one operation), SUTRA_E_NOT_FOUND (of a LINK;
  * fault.found 0: its source, 1: its target), SUTRA_E_VECTOR (fault.row: the item),
  * SUTRA_E_DIMENSION (fault.expected the dimension, found), SUTRA_E_ARGUMENT, SUTRA_E_CAPACITY (also
- * of a SET: a value too long, or more than SUTRA_SETTINGS_MAX settings at any operation),
- * SUTRA_E_READ_ONLY, SUTRA_E_CLOSED, SUTRA_E_DURABILITY, ENOSPC, ...
- * wait false: return when written, though sync is full; see sutra_store_wait. */
+ * of a SET: a value too long, or more than SUTRA_SETTINGS_MAX settings at any operation; of a
+ * FIELD: more than SUTRA_FIELDS_MAX), SUTRA_E_CONFIG (of a PUT: fault.what "metadata", fault.found
+ * >> 8 is the field that the metadata of the item do not fit, as in sutra_store_fields, and
+ * fault.found & 255 what is there; of a FIELD: see sutra_attributes_stage), SUTRA_E_READ_ONLY,
+ * SUTRA_E_CLOSED, SUTRA_E_DURABILITY, ENOSPC, ... wait false: return when written, though sync is
+ * full; see sutra_store_wait. */
 int sutra_store_write(struct sutra_store *store, struct sutra_op *ops, size_t count, bool wait,
                       uint64_t *lsn_out, struct sutra_fault *fault_out);
 /* Take `count` numbers as ids without writing anything; they may be given again after a restart if
@@ -148,6 +152,20 @@ int sutra_store_setting(const struct sutra_store_view *view, const char *name, s
 int sutra_store_settings(const struct sutra_store_view *view, uint8_t **names_out,
                          size_t *bytes_out, size_t *count_out);
 
+/* ---- fields and predicates (attributes.h, predicate.h) */
+
+/* Fields have no versions: those of now, as settings. In the order they were declared, each a byte
+ * with its type, one with the length of its path, and the path; malloc'd. */
+int sutra_store_fields(const struct sutra_store_view *view, uint8_t **fields_out, size_t *bytes_out,
+                       size_t *count_out);
+/* Concept numbers are below it. */
+size_t sutra_store_numbers(const struct sutra_store_view *view);
+/* The concepts visible that a predicate is true of: bits of numbers below `limit`, in whole words,
+ * and how many there are. A search takes them as a set. SUTRA_E_CORRUPT if metadata cannot be
+ * read. */
+int sutra_store_where(const struct sutra_store_view *view, const struct sutra_predicate *predicate,
+                      size_t limit, uint64_t *concepts_out, size_t *count_out);
+
 /* count x k: slots and concepts (SUTRA_NO_SLOT padded), distances (infinity). Sets of the search
  * are bitmaps of concepts; what a query is to do without is a slot. */
 int sutra_store_search(const struct sutra_store_view *view, const struct sutra_search *search,
@@ -193,6 +211,7 @@ struct sutra_repair_report {
     bool older_manifest;     /* a newer one did not hold */
     bool log_cut;            /* the log is damaged: what came after is not saved */
     bool lost_settings;      /* those of the manifest are damaged: saved are those set since */
+    bool lost_fields;        /* the same of declared fields */
 };
 /* Save what can be read of src into a new store dst (EEXIST if there is something). The source is
  * not changed. Fails only if there is nothing to begin with: no identity, no manifest. */
@@ -207,7 +226,7 @@ struct sutra_store_stats {
     struct sutra_index_options options; /* dim 0: not known */
     uint64_t concepts, slots, dead_slots;
     uint64_t vectors, pending, dead_vectors;
-    uint64_t associations, delta_associations, kinds;
+    uint64_t associations, delta_associations, kinds, fields;
     uint64_t content_bytes; /* of the heap */
     uint64_t visible_lsn, durable_lsn, checkpoint_lsn;
     uint64_t generation; /* of the manifest */

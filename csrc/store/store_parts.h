@@ -33,17 +33,21 @@ enum {
     SUTRA_STATE_CONCEPTS = 8,
     SUTRA_STATE_ASSOCIATIONS = SUTRA_STATE_CONCEPTS + SUTRA_CONCEPTS_STATE_WORDS,
     SUTRA_STATE_STREAM = SUTRA_STATE_ASSOCIATIONS + SUTRA_ASSOCIATIONS_STATE_WORDS,
-    SUTRA_STATE_END = SUTRA_STATE_STREAM + SUTRA_STREAM_STATE_WORDS
+    SUTRA_STATE_ATTRIBUTES = SUTRA_STATE_STREAM + SUTRA_STREAM_STATE_WORDS,
+    SUTRA_STATE_END = SUTRA_STATE_ATTRIBUTES + SUTRA_ATTRIBUTES_STATE_WORDS
 };
 
 _Static_assert(SUTRA_STATE_END <= SUTRA_MANIFEST_STATE_WORDS, "the manifest has room");
+_Static_assert((unsigned)SUTRA_STATE_ATTRIBUTES == SUTRA_MANIFEST_COLUMN_WORD,
+               "the manifest knows where columns begin");
 
 enum { SUTRA_STATE_HAS_INDEX = 1 };
 
 /* Kinds of sections that are the store's own, after those of the rooms' parts. */
 enum { SUTRA_SECTION_SETTINGS = SUTRA_PART_KINDS, SUTRA_SECTION_KINDS };
 
-#define SUTRA_PARTS_MAX (SUTRA_CONCEPTS_PARTS + SUTRA_ASSOCIATIONS_PARTS + SUTRA_STREAM_PARTS)
+#define SUTRA_PARTS_MAX                                                                            \
+    (SUTRA_CONCEPTS_PARTS + SUTRA_ASSOCIATIONS_PARTS + SUTRA_STREAM_PARTS + SUTRA_ATTRIBUTES_PARTS)
 
 /* Everything that readers see. Replaced as a whole by compaction. */
 struct sutra_state {
@@ -52,6 +56,7 @@ struct sutra_state {
     struct sutra_associations *associations; /* atomic; replaced by folding */
     struct sutra_index *index;               /* atomic; NULL until the dimension is known */
     struct sutra_settings settings;
+    struct sutra_attributes attributes;
 };
 
 /* What the segments hold of a part, or of the settings. */
@@ -104,6 +109,7 @@ struct sutra_store {
     bool salvage;       /* take what holds of a damaged store; read-only */
     bool log_cut;       /* the log was, where it is damaged */
     bool lost_settings; /* those in segments were, which are damaged */
+    bool lost_fields;   /* the same of declared fields */
     int lock_fd;        /* -1: none */
     int state_fd;       /* the scratch file that tells readers what is visible; -1: none */
 
@@ -193,7 +199,7 @@ size_t sutra_state_parts(struct sutra_state *state, struct sutra_part *parts_out
 void sutra_state_words(const struct sutra_store *store, const struct sutra_state *state,
                        bool with_graph, uint64_t *words_out);
 /* Load the state that a manifest names; with_graph false, for salvage, leaves out its graph, and
- * settings that do not hold. */
+ * settings and fields that do not hold. */
 int sutra_state_load(struct sutra_store *store, const struct sutra_manifest *manifest,
                      bool with_graph, struct sutra_state **state_out, char *file_out,
                      struct sutra_fault *fault_out);

@@ -93,6 +93,8 @@ static int verify_state(struct sutra_store *store, bool deep, struct sutra_fault
         status = verify_lsns(state, store->next_lsn - 1, fault);
     if (status == SUTRA_OK && state->index)
         status = sutra_stream_verify(state->index, deep, fault);
+    if (status == SUTRA_OK && deep)
+        status = sutra_attributes_verify(&state->attributes, &state->concepts, fault);
     pthread_mutex_unlock(&store->writer);
     return status;
 }

@@ -169,6 +169,7 @@ struct check {
     struct sutra_write_scratch *scratch;
     bool alone; /* the batch has one operation */
     size_t op;
+    bool slots; /* operations before this one make slots, or end them */
     int64_t next_number;
     struct sutra_fault *fault;
 };
@@ -289,6 +290,25 @@ static int check_new(struct check *check, const struct sutra_op_put *put)
     return SUTRA_OK;
 }
 
+/* Do the metadata fit the declared fields? */
+static int check_metadata(struct check *check, const struct sutra_op_put *put)
+{
+    int status = SUTRA_OK;
+    for (size_t j = 0; status == SUTRA_OK && put->metadata && j < put->ids.count; j++) {
+        unsigned field = 0;
+        int found = 0;
+        if (!put->metadata[j])
+            continue;
+        status = sutra_attributes_fit(&check->state->attributes, put->metadata[j],
+                                      put->metadata_bytes[j], &field, &found);
+        if (status == SUTRA_E_CONFIG) {
+            fail(check->fault, status, check->op, j, (uint64_t)field << 8 | (uint64_t)found);
+            check->fault->what = "metadata";
+        }
+    }
+    return status;
+}
+
 static int check_put(struct check *check, struct sutra_op_put *put)
 {
     int status = SUTRA_OK;
@@ -309,6 +329,8 @@ static int check_put(struct check *check, struct sutra_op_put *put)
     }
     if (status == SUTRA_OK)
         status = check_new(check, put);
+    if (status == SUTRA_OK)
+        status = check_metadata(check, put);
     for (size_t j = 0; status == SUTRA_OK && j < put->ids.count; j++) {
         const bool text = put->ids.texts && put->ids.texts[j];
         if (!text && put->ids.numbers[j] >= check->next_number)
@@ -398,6 +420,25 @@ static int check_set(struct check *check, struct sutra_op *op)
                                       : status;
 }
 
+/* The column is filled here, with what is alive: nothing may have made a slot since. */
+static int check_field(struct check *check, struct sutra_op *op)
+{
+    const struct sutra_op_field *field = &op->field;
+    bool done;
+    if (check->slots || field->type >= SUTRA_FIELD_TYPES || field->path_bytes == 0 ||
+        field->path_bytes > SUTRA_JSON_PATH_BYTES_MAX ||
+        !sutra_is_utf8(field->path, field->path_bytes))
+        return fail(check->fault, SUTRA_E_ARGUMENT, check->op, 0, field->path_bytes);
+    const int status =
+        sutra_attributes_stage(&check->state->attributes, &check->state->concepts, field->path,
+                               field->path_bytes, (int)field->type, &done, check->fault);
+    op->done = status == SUTRA_OK && done;
+    if (status == SUTRA_E_CONFIG) /* what and found are said */
+        check->fault->expected = check->op;
+    return status == SUTRA_E_CAPACITY ? fail(check->fault, status, check->op, 0, SUTRA_FIELDS_MAX)
+                                      : status;
+}
+
 int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct sutra_op *ops,
                    size_t count, struct sutra_fault *fault_out)
 {
@@ -409,6 +450,7 @@ int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct 
                           .fault = fault_out};
     sutra_write_scratch_reset(&store->scratch);
     sutra_settings_unstage(&state->settings); /* of a batch that came to nothing */
+    sutra_attributes_unstage(&state->attributes);
     for (check.op = 0; check.op < count; check.op++) {
         struct sutra_op *op = &ops[check.op];
         op->done = 0;
@@ -436,11 +478,16 @@ int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct 
         case SUTRA_OP_SET:
             status = check_set(&check, op);
             break;
+        case SUTRA_OP_FIELD:
+            status = check_field(&check, op);
+            break;
         default:
             status = SUTRA_E_ARGUMENT;
         }
         if (status != SUTRA_OK)
             return status;
+        check.slots = check.slots || op->kind == SUTRA_OP_PUT || op->kind == SUTRA_OP_DELETE ||
+                      op->kind == SUTRA_OP_TOUCH;
     }
     store->scratch.resolved =
         count == 1 && (ops[0].kind == SUTRA_OP_PUT || ops[0].kind == SUTRA_OP_LINK);

@@ -33,6 +33,12 @@ enum sutra_part_kind {
     SUTRA_PART_DELTA_HEAD = 53,
     SUTRA_PART_EDGE_DEATH = 54,
     SUTRA_PART_KIND_NAME = 55,
+    /* attributes */
+    SUTRA_PART_FIELD = 56,
+    SUTRA_PART_CELLS = 57,
+    SUTRA_PART_CELL_OWNER = 58,
+    SUTRA_PART_TEXT = 59,
+    SUTRA_PART_TEXT_HEAP = 60,
     SUTRA_PART_KINDS = 64
 };
 

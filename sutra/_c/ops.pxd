@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from sutra._c.concepts cimport sutra_ids
+from sutra._c.predicate cimport sutra_predicate
 
 
 cdef extern from "store/ops.h" nogil:
@@ -16,6 +17,7 @@ cdef extern from "store/ops.h" nogil:
         SUTRA_OP_UNLINK
         SUTRA_OP_TOUCH
         SUTRA_OP_SET
+        SUTRA_OP_FIELD
 
     struct sutra_op_put:
         bint replace
@@ -38,6 +40,7 @@ cdef extern from "store/ops.h" nogil:
     struct sutra_op_ids:
         sutra_ids ids
         int64_t time_ns
+        const sutra_predicate *where
 
     struct sutra_op_link:
         sutra_ids sources
@@ -58,6 +61,11 @@ cdef extern from "store/ops.h" nogil:
         uint32_t name_bytes
         uint32_t value_bytes
 
+    struct sutra_op_field:
+        const char *path
+        uint32_t path_bytes
+        uint32_t type
+
     struct sutra_op:
         int kind
         size_t done
@@ -66,3 +74,4 @@ cdef extern from "store/ops.h" nogil:
         sutra_op_ids ids
         sutra_op_link link
         sutra_op_set set
+        sutra_op_field field

@@ -6,6 +6,7 @@ from sutra._c.index cimport sutra_bool, sutra_index_options, sutra_search
 from sutra._c.io_table cimport sutra_io
 from sutra._c.kernels cimport sutra_kernels
 from sutra._c.ops cimport sutra_op
+from sutra._c.predicate cimport sutra_predicate
 from sutra._c.status cimport sutra_fault
 from sutra._c.traverse cimport sutra_traversal
 
@@ -120,6 +121,14 @@ cdef extern from "store/store.h" nogil:
     int sutra_store_settings(
         const sutra_store_view *view, uint8_t **names_out, size_t *bytes_out, size_t *count_out
     )
+    int sutra_store_fields(
+        const sutra_store_view *view, uint8_t **fields_out, size_t *bytes_out, size_t *count_out
+    )
+    size_t sutra_store_numbers(const sutra_store_view *view)
+    int sutra_store_where(
+        const sutra_store_view *view, const sutra_predicate *predicate, size_t limit,
+        uint64_t *concepts_out, size_t *count_out,
+    )
     int sutra_store_search(
         const sutra_store_view *view, const sutra_search *search, uint32_t *slots_out,
         uint32_t *concepts_out, float *distances_out, sutra_fault *fault_out,
@@ -156,6 +165,7 @@ cdef extern from "store/store.h" nogil:
         bint older_manifest
         bint log_cut
         bint lost_settings
+        bint lost_fields
 
     int sutra_store_repair(
         const sutra_io *io, const sutra_kernels *kernels, const char *src, const char *dst,
@@ -176,6 +186,7 @@ cdef extern from "store/store.h" nogil:
         uint64_t associations
         uint64_t delta_associations
         uint64_t kinds
+        uint64_t fields
         uint64_t content_bytes
         uint64_t visible_lsn
         uint64_t durable_lsn

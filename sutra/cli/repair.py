@@ -11,7 +11,14 @@ from typing import Any
 from sutra.cli.output import Output, format_count, format_seconds
 from sutra.cli.stores import require_directory, require_nothing, require_unlocked
 
-LOSSES = ("lost_concepts", "lost_settings", "damaged_blocks", "log_cut", "older_manifest")
+LOSSES = (
+    "lost_concepts",
+    "lost_settings",
+    "lost_fields",
+    "damaged_blocks",
+    "log_cut",
+    "older_manifest",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -101,7 +101,7 @@ struct shown {
     uint64_t lsn;
     size_t searchable; /* concepts with a vector */
     size_t edges;
-    size_t settings;
+    size_t settings, fields;
 };
 
 static inline int shown_id(const struct sutra_store_view *view, uint32_t concept,
@@ -211,7 +211,22 @@ static inline int shown_settings(const struct sutra_store_view *view, struct sho
     return status;
 }
 
-/* And settings, which are those of now. */
+static inline int shown_fields(const struct sutra_store_view *view, struct shown *shown)
+{
+    uint8_t *fields = NULL;
+    size_t bytes = 0;
+    const int status = sutra_store_fields(view, &fields, &bytes, &shown->fields);
+    const uint8_t *at = fields;
+    for (size_t j = 0; j < shown->fields && status == SUTRA_OK; j++) {
+        shown->digest += field_digest((const char *)at + 2, at[1], at[0]);
+        at += 2 + (size_t)at[1];
+    }
+    const bool whole = at == fields + bytes;
+    free(fields);
+    return status == SUTRA_OK && !whole ? SUTRA_E_CORRUPT : status;
+}
+
+/* And settings and fields, which are those of now. */
 static inline int store_shows(struct sutra_store *store, struct shown *shown)
 {
     struct sutra_store_view *view;
@@ -222,6 +237,8 @@ static inline int store_shows(struct sutra_store *store, struct shown *shown)
     status = view_shows(view, shown);
     if (status == SUTRA_OK)
         status = shown_settings(view, shown);
+    if (status == SUTRA_OK)
+        status = shown_fields(view, shown);
     sutra_store_view_end(view);
     return status;
 }

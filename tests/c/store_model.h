@@ -1,5 +1,5 @@
-/* A model of a store: what every concept, association and setting is after each operation, in plain
- * arrays, and a digest of all of it.
+/* A model of a store: what every concept, association, setting and declared field is after each
+ * operation, in plain arrays, and a digest of all of it.
  *
  * A concept is known by a small number, its place here: texts first, then numbers. Contents,
  * metadata, vectors and values of settings are kept as hashes. The digest is a sum over concepts,
@@ -25,6 +25,7 @@
 #define MODEL_KINDS 5u
 #define MODEL_DIM 8u
 #define MODEL_SETTINGS 12u
+#define MODEL_FIELDS 5u
 
 struct model_concept {
     bool alive;
@@ -47,6 +48,7 @@ struct model {
     size_t places; /* in use */
     int64_t next_number;
     uint64_t settings[MODEL_SETTINGS]; /* hashes of their values, 0: not set */
+    bool fields[MODEL_FIELDS];         /* declared */
     size_t edge_count;
     struct model_edge edges[MODEL_EDGES];
     struct model_concept concepts[MODEL_PLACES];
@@ -146,10 +148,18 @@ static inline uint64_t hash_value(const void *data, size_t bytes)
     return hash_bytes(10, data, bytes);
 }
 
+static inline uint64_t field_digest(const char *path, size_t bytes, uint64_t type)
+{
+    return digest_add(hash_bytes(11, path, bytes), type);
+}
+
 /* ---- ids */
 
 static const char *const model_kinds[MODEL_KINDS] = {"near", "causes", "part-of", "\xc3\xa9tat",
                                                      "x"};
+
+/* Fields that may be declared, and what their types are (enum sutra_field_type). */
+static const char *const model_fields[MODEL_FIELDS] = {"n", "weight", "o.is", "o.name", "at"};
 
 static inline bool place_is_text(uint32_t place)
 {
@@ -350,6 +360,18 @@ static inline bool model_set(struct model *model, uint32_t which, uint64_t value
     *setting = value;
     if (value)
         model->digest += setting_digest(name, bytes, value);
+    return done;
+}
+
+/* Declare or drop; returns whether that changes anything. Field j has type 1 + j. */
+static inline bool model_field(struct model *model, uint32_t which, bool declare)
+{
+    const char *path = model_fields[which];
+    const uint64_t digest = field_digest(path, strlen(path), 1 + which);
+    const bool done = model->fields[which] != declare;
+    if (done)
+        model->digest += declare ? digest : 0 - digest;
+    model->fields[which] = declare;
     return done;
 }
 

@@ -165,6 +165,27 @@ static inline uint32_t draw_text(struct work *work, uint8_t *to, bool json)
     return used;
 }
 
+/* What fits all fields that may be declared. */
+static inline uint32_t draw_metadata(struct work *work, uint8_t *bytes)
+{
+    static const char *const values[MODEL_FIELDS][4] = {
+        {"1", "-7", "9223372036854775807", "null"},
+        {"0.5", "3", "9007199254740993", "null"},
+        {"true", "false", "true", "null"},
+        {"\"one\"", "\"tw\\u00f6\"", "\"\"", "null"},
+        {"\"2024-05-06\"", "\"1999-12-31T23:59:59Z\"", "\"2024-05-06 07:08\"", "null"}};
+    const char *drawn[MODEL_FIELDS];
+    for (size_t f = 0; f < MODEL_FIELDS; f++)
+        drawn[f] = values[f][draw_below(work, 4)];
+    const int count = draw_chance(work, 30)
+                          ? snprintf((char *)bytes, WORK_BYTES, "{\"at\": %s, \"more\": [%u]}",
+                                     drawn[4], draw_below(work, 1000))
+                          : snprintf((char *)bytes, WORK_BYTES,
+                                     "{\"n\":%s,\"weight\":%s,\"o\":{\"is\":%s,\"name\":%s%u\"}}",
+                                     drawn[0], drawn[1], drawn[2], "\"name ", draw_below(work, 60));
+    return (uint32_t)count;
+}
+
 static inline void draw_blobs(struct work *work, struct work_op *op, struct sutra_op_put *put)
 {
     const bool contents = draw_chance(work, 60), metadata = draw_chance(work, 40);
@@ -180,7 +201,8 @@ static inline void draw_blobs(struct work *work, struct work_op *op, struct sutr
         }
         if (metadata && draw_chance(work, 80)) {
             op->blobs[1][j] = op->bytes[1][j];
-            op->blob_bytes[1][j] = draw_text(work, op->bytes[1][j], true);
+            op->blob_bytes[1][j] = draw_chance(work, 60) ? draw_metadata(work, op->bytes[1][j])
+                                                         : draw_text(work, op->bytes[1][j], true);
         }
     }
     if (contents) {
@@ -391,6 +413,21 @@ static inline void draw_set(struct work *work, struct model *model, struct work_
     op->expected_first = -1;
 }
 
+/* A field: declared or dropped, or so already. */
+static inline void draw_field(struct work *work, struct model *model, struct work_op *op,
+                              struct sutra_op *out)
+{
+    const uint32_t which = draw_below(work, MODEL_FIELDS);
+    const bool declared = !draw_chance(work, 35);
+    memset(out, 0, sizeof *out);
+    out->kind = SUTRA_OP_FIELD;
+    out->field.path = model_fields[which];
+    out->field.path_bytes = (uint32_t)strlen(model_fields[which]);
+    out->field.type = declared ? 1 + which : SUTRA_FIELD_NONE;
+    op->expected = model_field(model, which, declared);
+    op->expected_first = -1;
+}
+
 static inline void draw_op(struct work *work, struct model *model, struct work_op *op,
                            struct sutra_op *out)
 {
@@ -415,7 +452,11 @@ static inline void draw_op(struct work *work, struct model *model, struct work_o
 static inline void draw_batch(struct work *work, struct model *model)
 {
     work->op_count = draw_chance(work, 12) ? 2 + draw_below(work, WORK_OPS - 1) : 1;
-    for (size_t j = 0; j < work->op_count; j++)
+    /* Fields come before what makes concepts. */
+    const bool field = draw_chance(work, 4);
+    if (field)
+        draw_field(work, model, &work->ops[0], &work->list[0]);
+    for (size_t j = field; j < work->op_count; j++)
         draw_op(work, model, &work->ops[j], &work->list[j]);
     work->wait = !draw_chance(work, 15);
 }
@@ -462,6 +503,18 @@ static inline bool refused_batch(struct work *work, struct model *model, struct 
         out->kind = SUTRA_OP_SET;
         out->set = (struct sutra_op_set){.name = op->name, .name_bytes = 1};
         work->refusal = SUTRA_E_ARGUMENT;
+    } else if (unused->fields[0] && draw_chance(work, 40)) {
+        op->places[0] = alive; /* of another type than the field */
+        op->blobs[1][0] = (const uint8_t *)"{\"n\": 1.5}";
+        op->blob_bytes[1][0] = 10;
+        out->kind = SUTRA_OP_PUT;
+        out->put = (struct sutra_op_put){.replace = true,
+                                         .ids = work_ids(op, 0, op->places, 1),
+                                         .metadata = op->blobs[1],
+                                         .metadata_bytes = op->blob_bytes[1],
+                                         .strengths = op->weights,
+                                         .confidences = op->confidences};
+        work->refusal = SUTRA_E_CONFIG;
     } else if (draw_chance(work, 50)) {
         op->places[0] = alive;
         out->kind = SUTRA_OP_PUT;

@@ -172,7 +172,18 @@ static void the_bytes_are_as_documented(void)
         for (unsigned i = 0; i < 32; i++)
             expected[656 + 48 * f + i] = (uint8_t)(f + i);
     }
+    expected[8] = 2; /* a word from 40 on is not 0 */
     sutra_store_u32(expected + 736, sutra_crc32c(0, expected, 736));
+    CHECK(memcmp(file, expected, bytes) == 0);
+    free(file);
+    /* Without columns it is what older versions take. */
+    memset(manifest.state + 40, 0, 24 * sizeof *manifest.state);
+    memset(expected + 128 + 8 * 40, 0, 24 * sizeof *manifest.state);
+    expected[8] = 1;
+    sutra_store_u32(expected + 736, sutra_crc32c(0, expected, 736));
+    REQUIRE(sutra_manifest_write(place.io, place.directory, &manifest) == SUTRA_OK);
+    file = read_whole(&place, "MANIFEST-00000042", &bytes);
+    REQUIRE(file != NULL && bytes == sizeof expected);
     CHECK(memcmp(file, expected, bytes) == 0);
     free(file);
 
@@ -255,7 +266,7 @@ static void other_manifests_are_refused(void)
     } changes[] = {
         {SUTRA_MANIFEST_AT_MAGIC, 0, false, SUTRA_E_CORRUPT, "manifest"},
         {SUTRA_MANIFEST_AT_VERSION, 0, false, SUTRA_E_VERSION, "manifest"},
-        {SUTRA_MANIFEST_AT_VERSION, 2, false, SUTRA_E_VERSION, "manifest"},
+        {SUTRA_MANIFEST_AT_VERSION, 3, false, SUTRA_E_VERSION, "manifest"},
         {SUTRA_MANIFEST_AT_STORE_ID, 0, false, SUTRA_E_CORRUPT, "store id"},
         {SUTRA_MANIFEST_AT_GENERATION, 43, true, SUTRA_E_CORRUPT, "manifest generation"},
         {SUTRA_MANIFEST_AT_FILE_COUNT, 2, false, SUTRA_E_CORRUPT, "manifest"},

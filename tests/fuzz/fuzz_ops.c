@@ -103,8 +103,13 @@ static void fuzz_seeds(void)
     struct sutra_op set_empty = set, unset = set;
     set_empty.set.value_bytes = 0;
     unset.set.value = NULL;
-    const struct sutra_op all[] = {simple, full,  vectors, link,      unlink, unlink_all,
-                                   remove, touch, set,     set_empty, unset};
+    const struct sutra_op field = {
+        .kind = SUTRA_OP_FIELD,
+        .field = {.path = "o.caf\xc3\xa9", .path_bytes = 7, .type = SUTRA_FIELD_STR}};
+    struct sutra_op drop = field;
+    drop.field.type = SUTRA_FIELD_NONE;
+    const struct sutra_op all[] = {simple, full, vectors,   link,  unlink, unlink_all, remove,
+                                   touch,  set,  set_empty, unset, field,  drop};
     for (size_t j = 0; j < sizeof all / sizeof all[0]; j++)
         emit_ops(&all[j], 1);
     emit_ops(all, sizeof all / sizeof all[0]);
@@ -179,6 +184,13 @@ static void check_set(const struct sutra_op_set *set)
         fuzz_touch(set->value, set->value_bytes);
 }
 
+static void check_field(const struct sutra_op_field *field)
+{
+    FUZZ_REQUIRE(field->path_bytes >= 1 && field->path_bytes <= SUTRA_JSON_PATH_BYTES_MAX &&
+                 sutra_is_utf8(field->path, field->path_bytes));
+    FUZZ_REQUIRE(field->type < SUTRA_FIELD_TYPES);
+}
+
 static void check_op(const struct sutra_op *op)
 {
     if (op->kind == SUTRA_OP_PUT)
@@ -187,6 +199,8 @@ static void check_op(const struct sutra_op *op)
         check_link(&op->link, op->kind == SUTRA_OP_LINK);
     else if (op->kind == SUTRA_OP_SET)
         check_set(&op->set);
+    else if (op->kind == SUTRA_OP_FIELD)
+        check_field(&op->field);
     else
         check_ids(&op->ids.ids);
     for (size_t j = 0; j < sutra_op_count(op); j++)

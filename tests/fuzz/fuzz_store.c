@@ -54,6 +54,21 @@ static void set_one(struct job *job, const char *name)
     job->lsn = lsn;
 }
 
+static void declare_all(struct job *job)
+{
+    for (uint32_t f = 0; f < MODEL_FIELDS; f++) {
+        struct sutra_op op = {.kind = SUTRA_OP_FIELD,
+                              .field = {.path = model_fields[f],
+                                        .path_bytes = (uint32_t)strlen(model_fields[f]),
+                                        .type = 1 + f}};
+        struct sutra_fault fault;
+        uint64_t lsn;
+        FUZZ_REQUIRE(sutra_store_write(job->store, &op, 1, false, &lsn, &fault) == SUTRA_OK);
+        job->lsn = lsn;
+        (void)model_field(job->model, f, true);
+    }
+}
+
 /* Work drawn from a seed, as the tests of crashes do it, on a store in the disk's directory. */
 static void emit_store(uint64_t seed, size_t before, size_t vectors, size_t after, uint8_t options)
 {
@@ -84,6 +99,8 @@ static void emit_store(uint64_t seed, size_t before, size_t vectors, size_t afte
     if (before) {
         set_one(job, "sealed");
         set_one(job, "changed");
+        if (options & 2 || seed % 2)
+            declare_all(job);
         FUZZ_REQUIRE(sutra_store_checkpoint(job->store) == SUTRA_OK);
         set_one(job, "changed");
     }
@@ -182,6 +199,35 @@ static bool is_typed(int status)
 
 /* ---- use */
 
+/* One comparison of each kind with each field. */
+static void ask(const struct sutra_store_view *view)
+{
+    static const struct sutra_value values[MODEL_FIELDS] = {
+        {.kind = SUTRA_VALUE_INT, .integer = 1},
+        {.kind = SUTRA_VALUE_FLOAT, .number = 0.5},
+        {.kind = SUTRA_VALUE_BOOL, .integer = 1},
+        {.kind = SUTRA_VALUE_TEXT, .text = "name 1", .bytes = 6},
+        {.kind = SUTRA_VALUE_INSTANT, .integer = 1700000000000000000}};
+    const size_t limit = sutra_store_numbers(view);
+    uint64_t *bits = fuzz_alloc((limit / 64 + 1) * sizeof *bits);
+    for (int op = SUTRA_PREDICATE_EQ; op <= SUTRA_PREDICATE_EXISTS; op++) {
+        struct sutra_predicate *predicate;
+        size_t count;
+        FUZZ_REQUIRE(sutra_predicate_new(&predicate) == SUTRA_OK);
+        for (uint32_t f = 0; f < MODEL_FIELDS; f++)
+            FUZZ_REQUIRE(sutra_predicate_compare(predicate, op, model_fields[f],
+                                                 strlen(model_fields[f]), &values[f],
+                                                 op != SUTRA_PREDICATE_EXISTS) == SUTRA_OK);
+        FUZZ_REQUIRE(sutra_predicate_join(predicate, SUTRA_PREDICATE_OR, MODEL_FIELDS) == SUTRA_OK);
+        FUZZ_REQUIRE(sutra_predicate_finish(predicate) == SUTRA_OK);
+        const int status = sutra_store_where(view, predicate, limit, bits, &count);
+        FUZZ_REQUIRE(status == SUTRA_OK || status == SUTRA_E_CORRUPT);
+        FUZZ_REQUIRE(count <= limit);
+        sutra_predicate_free(predicate);
+    }
+    free(bits);
+}
+
 static void look(struct sutra_store *store, uint32_t dim)
 {
     struct sutra_store_view *view;
@@ -207,6 +253,7 @@ static void look(struct sutra_store *store, uint32_t dim)
                     free(links);
             }
         }
+        ask(view);
         memset(vector, 0, dim * sizeof *vector);
         for (int exact = 0; dim && exact < 2; exact++)
             (void)sutra_store_search(view,
@@ -239,6 +286,8 @@ static int write_some(struct sutra_store *store, uint32_t dim)
     static const int64_t ids[3] = {1, 2, 500};
     static const char *const kind = "kind";
     static const uint32_t kind_bytes = 4;
+    static const uint8_t *const metadata[2] = {NULL, (const uint8_t *)"{\"o\":{\"name\":\"\\n\"}}"};
+    static const uint32_t metadata_bytes[2] = {0, 19};
     struct sutra_fault fault;
     uint64_t lsn;
     float *vectors = fuzz_alloc((2 * dim + 1) * sizeof *vectors);
@@ -250,6 +299,8 @@ static int write_some(struct sutra_store *store, uint32_t dim)
                                       .dim = dim,
                                       .vectors = dim ? vectors : NULL,
                                       .stride = dim,
+                                      .metadata = metadata,
+                                      .metadata_bytes = metadata_bytes,
                                       .strengths = &one,
                                       .confidences = &one}},
                              {.kind = SUTRA_OP_LINK,

@@ -14,9 +14,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from make import QUERIES, rows
 
 import sutra
+from sutra._predicate import Predicate
 
 HERE = Path(__file__).resolve().parent
 VERSION = 1
@@ -97,11 +99,81 @@ def make_settings(path):
     store._core.abandon()
 
 
+def make_fields(path):
+    """Fields of every type in the base, one since, one dropped, and cells in all three places."""
+    store = sutra.open(path, dim=DIM, metric="cosine", m=8)
+    store.add(range(70), metadata=[describe(n) for n in range(70)])
+    for field, type in FIELDS[:5]:
+        store.index_field(field, type)
+    store.index_field("gone", "int")
+    store.compact()
+    store.drop_field("gone")
+    store.upsert(range(0, 30, 3), metadata=[describe(n + 100) for n in range(0, 30, 3)])
+    store.touch(4)
+    store.checkpoint()
+    with store.batch():
+        store.index_field(*FIELDS[5])
+        store.upsert([1, "last"], metadata=[describe(500), describe(7)])
+        store.upsert(2, contents="its metadata stay")
+        store.delete(3)
+    store._core.abandon()
+
+
+FIELDS = [
+    ("year", "int"),
+    ("weight", "float"),
+    ("seen", "bool"),
+    ("who.name", "str"),
+    ("at", "datetime"),
+    ("who.age", "int"),
+]
+PREDICATES = [
+    ("gte", "year", 2005),
+    ("eq", "year", None),
+    ("lt", "weight", 0.5),
+    ("gt", "weight", 2**53),
+    ("eq", "seen", True),
+    ("in", "who.name", ("n\u00f61", "n\u00f62", None)),
+    ("contains", "who.name", "\u00f63"),
+    ("lte", "at", ("datetime", 1_600_000_000 * 10**9)),
+    ("and", (("exists", "who.age", True), ("not", ("eq", "tags", 1)), ("ne", "year", 2003))),
+    ("contains", "tags", 2),
+]
+
+
+def describe(n):
+    """Metadata that fit FIELDS, with gaps."""
+    metadata = {
+        "year": 2000 + n % 13,
+        "weight": [0.25, 1, 2**53 + 1, -0.0][n % 4],
+        "seen": n % 2 == 0,
+        "who": {"name": f"n\u00f6{n % 5}", "age": n},
+        "at": f"20{n % 100:02}-0{1 + n % 9}-11T12:00:00+02:00",
+        "tags": [n % 3, "x"],
+    }
+    for key in list(metadata)[: n % 7]:
+        metadata[key] = None if n % 3 == 0 else metadata[key]
+    if n % 11 == 0:
+        del metadata["who"]
+    return metadata
+
+
+def where(store):
+    """The ids that each of PREDICATES is true of."""
+    view = store._core.view()
+    found = []
+    for tree in PREDICATES:
+        bits = np.unpackbits(view.where(Predicate(tree)), bitorder="little")
+        found.append([repr(id) for id in view.ids_of(np.flatnonzero(bits).astype(np.uint32))])
+    return found
+
+
 STORES = {
     "empty": make_empty,
     "sealed": make_sealed,
     "logged": make_logged,
     "settings": make_settings,
+    "fields": make_fields,
 }
 
 
@@ -136,6 +208,9 @@ def expectation(path):
             "queries": queries.tolist(),
             "exact": exact,
             "settings": {name: store._setting(name).hex() for name in store._settings()},
+            "fields": store._core.view().fields(),
+            "trees": PREDICATES,
+            "where": where(store),
         }
 
 

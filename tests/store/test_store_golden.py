@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sutra
+from sutra._predicate import Predicate
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STORES = sorted(GOLDEN.glob("store-v*/*.json"))
@@ -30,6 +31,11 @@ def golden(request, tmp_path):
 
 
 every_store = pytest.mark.parametrize("golden", STORES, ids=names, indirect=True)
+
+
+def tuples(tree):
+    """A predicate as it was before it was JSON."""
+    return tuple(map(tuples, tree)) if isinstance(tree, list) else tree
 
 
 def check(store, expected):
@@ -57,6 +63,12 @@ def check(store, expected):
         assert links == held["links"]
     held = {name: store._setting(name).hex() for name in store._settings()}
     assert held == expected.get("settings", {})  # stores from before there were any have none
+    view = store._core.view()
+    assert view.fields() == [tuple(field) for field in expected.get("fields", [])]
+    for tree, ids in zip(expected.get("trees", []), expected.get("where", []), strict=True):
+        bits = np.unpackbits(view.where(Predicate(tuples(tree))), bitorder="little")
+        found = view.ids_of(np.flatnonzero(bits).astype(np.uint32))
+        assert [repr(id) for id in found] == ids
     for query, ids in zip(expected["queries"], expected["exact"], strict=True):
         hits = store.search(np.array(query, np.float32), k=5, exact=True)
         assert [repr(id) for id in hits.ids] == ids

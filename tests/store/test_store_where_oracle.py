@@ -54,7 +54,8 @@ def instant(text):
         moment += -offset if sign == "+" else offset
     assert zone is None or zone == "Z" or sign
     seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
-    return seconds * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+    ns = seconds * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+    return ns if -(2**63) <= ns < 2**63 else None
 
 
 def comparable(found, value):
