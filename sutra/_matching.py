@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ SLOW_FROM = 5000  # concepts from which on reading all metadata is worth a word
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Match:
     """What meets a condition: a bitmap of concept numbers, and how the fields were looked at."""
 
     bits: Bits

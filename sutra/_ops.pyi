@@ -3,6 +3,8 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
+__pyx_capi__: dict[str, object]
+
 @final
 class Ids:
     @property

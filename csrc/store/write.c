@@ -153,16 +153,17 @@ static int check_room(struct sutra_store *store, const struct sutra_op *ops, siz
     return bytes > store->options.max_bytes ? SUTRA_E_CAPACITY : SUTRA_OK;
 }
 
-static bool has_items(const struct sutra_op *ops, size_t count)
+/* Is there nothing but deletes by predicates that no concept matches? */
+static bool nobody_is_meant(const struct sutra_op *ops, size_t count)
 {
     for (size_t j = 0; j < count; j++) {
-        if (sutra_op_count(&ops[j]))
-            return true;
+        if (ops[j].kind != SUTRA_OP_DELETE || !ops[j].ids.where || ops[j].ids.ids.count)
+            return false;
     }
-    return false;
+    return true;
 }
 
-/* *lsn_out stays as it is if there turns out to be nothing to do. */
+/* *lsn_out stays as it is if nobody is meant. */
 static int write_chosen(struct sutra_store *store, struct sutra_state *state, struct sutra_op *ops,
                         size_t count, uint64_t *lsn_out, struct sutra_fault *fault)
 {
@@ -171,7 +172,7 @@ static int write_chosen(struct sutra_store *store, struct sutra_state *state, st
         status = check_room(store, ops, count);
     if (status == SUTRA_OK)
         status = sutra_reserve_ops(store, state, ops, count);
-    if (status != SUTRA_OK || !has_items(ops, count))
+    if (status != SUTRA_OK || nobody_is_meant(ops, count))
         return status;
     uint64_t lsn = store->next_lsn;
     if (store->io) {

@@ -122,7 +122,7 @@ class Output:
         """Write a line to standard error that is no error."""
         print(f"sutra: {text}", file=sys.stderr)
 
-    def warning(self, message: Warning | str, *_: object) -> None:
+    def warning(self, message: Warning | str, *_: object, **__: object) -> None:
         """Write a warning of Python's as a note; takes the place of `warnings.showwarning`."""
         self.note(" ".join(str(message).split()))
 
