@@ -24,8 +24,9 @@ from sutra.cli.stores import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
     parser.add_argument("source", metavar="DIR|INDEX", help="a store or an index file")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="what to show")
-    add_where(parser, "show concepts")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("ids", nargs="*", default=[], metavar="ID", help="what to show")
+    add_where(chosen, "show concepts")
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="with --where: at most so many"
     )
@@ -35,8 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print concepts."""
-    if (args.where is None) != bool(args.ids):
-        raise Failure("expected ids, or --where", code=2)
     if args.limit is not None and args.where is None:
         raise Failure("--limit: goes with --where", code=2)
     ids = [parse_id(text, args) for text in args.ids]

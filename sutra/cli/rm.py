@@ -7,23 +7,22 @@ that are.
 
 import argparse
 
-from sutra.cli.output import Failure, Output, format_count
+from sutra.cli.output import Output, format_count
 from sutra.cli.stores import add_id_options, add_store, add_where, open_store, parse_id
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
     add_store(parser)
-    parser.add_argument("ids", nargs="*", metavar="ID", help="what to remove")
-    add_where(parser, "remove concepts")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("ids", nargs="*", default=[], metavar="ID", help="what to remove")
+    add_where(chosen, "remove concepts")
     parser.add_argument("--yes", action="store_true", help="with --where: do remove them")
     add_id_options(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Remove, and say how many there were."""
-    if (args.where is None) != bool(args.ids):
-        raise Failure("expected ids, or --where", code=2)
     if args.where is None:
         with open_store(args.store, "a") as store:
             removed = store.delete([parse_id(text, args) for text in args.ids])

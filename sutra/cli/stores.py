@@ -60,7 +60,9 @@ def parse_id(text: str, args: argparse.Namespace) -> "Id":
     return int(text) if digits and not args.text_ids else text
 
 
-def add_where(parser: argparse._ActionsContainer, what: str) -> None:
+def add_where(
+    parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup, what: str
+) -> None:
     """Add the option that takes a condition on metadata."""
     parser.add_argument(
         "--where",
