@@ -191,7 +191,7 @@ TREES = st.recursive(
     max_leaves=10,
 )
 QUICK = settings(
-    max_examples=400, deadline=None, derandomize=True, database=None,
+    max_examples=250, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
 
