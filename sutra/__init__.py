@@ -12,6 +12,7 @@ from sutra._memory import AlignedBuffer
 from sutra._quantizer import Codes, ScalarQuantizer
 from sutra._vectors import VectorStore
 from sutra._version import __version__
+from sutra.batch import Batch
 from sutra.care import repair, restore
 from sutra.errors import (
     CapacityError,
@@ -35,7 +36,7 @@ from sutra.results import Link, Path, Record, Related, SearchPlan, WriteResult
 from sutra.store import Store, open
 from sutra.tuning import Recall, Tuned
 from sutra.view import ReadView
-from sutra.writer import Batch
+from sutra.where import Condition, F, SlowFilterWarning
 
 __all__ = [
     "AlignedBuffer",
@@ -44,12 +45,14 @@ __all__ = [
     "ClosedError",
     "Codes",
     "Concept",
+    "Condition",
     "ConfigError",
     "CorruptError",
     "DTypeError",
     "DimensionError",
     "DuplicateIdError",
     "DurabilityError",
+    "F",
     "FormatVersionError",
     "Hit",
     "Hits",
@@ -69,6 +72,7 @@ __all__ = [
     "ScalarQuantizer",
     "SearchPlan",
     "SearchResult",
+    "SlowFilterWarning",
     "Store",
     "SutraError",
     "Tuned",

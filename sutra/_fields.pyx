@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operations that declare a field of the metadata, and drop one; what to say of misfits."""
+"""The operations that go by metadata: declaring a field, dropping one, deleting what matches.
+
+And what to say of metadata that do not fit a field.
+"""
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from sutra._c.ops cimport SUTRA_OP_FIELD
+from sutra._c.ops cimport SUTRA_OP_DELETE, SUTRA_OP_FIELD
 from sutra._c.predicate cimport (
     SUTRA_FIELD_BOOL,
     SUTRA_FIELD_DATETIME,
@@ -20,7 +23,8 @@ from sutra._c.predicate cimport (
     SUTRA_JSON_PATH_BYTES_MAX,
     SUTRA_JSON_TEXT,
 )
-from sutra._ops cimport Operation
+from sutra._ops cimport Operation, now_ns
+from sutra._predicate cimport Predicate
 
 import numpy as np
 
@@ -66,6 +70,17 @@ def declare_operation(path, type):
 def drop_operation(path):
     """Return the operation that drops a field."""
     return field_operation(path, SUTRA_FIELD_NONE)
+
+
+def delete_where_operation(Predicate predicate not None):
+    """Return the operation that deletes what a predicate is true of when it is done."""
+    cdef Operation operation = Operation.__new__(Operation)
+    operation.op.kind = SUTRA_OP_DELETE
+    operation.op.ids.where = predicate.predicate
+    operation.op.ids.time_ns = now_ns()
+    operation.count = 1  # or more, or none
+    operation.kept.append(predicate)
+    return operation
 
 
 cdef dict fields_after(list fields, list operations):

@@ -1,5 +1,5 @@
 cimport numpy as cnp
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from sutra._c.concepts cimport sutra_ids
 from sutra._c.ops cimport sutra_op
@@ -14,6 +14,9 @@ cdef class Ids:
     cdef readonly bint one  # a single id was given, not a sequence
 
     cdef int pack(self, str name) except -1
+
+
+cdef int64_t now_ns() noexcept
 
 
 cdef class Operation:

@@ -207,6 +207,16 @@ cdef class Operation:
         """Whether the store gives the ids."""
         return self.op.kind == SUTRA_OP_PUT and self.ids is None
 
+    @property
+    def puts(self):
+        """Whether it adds concepts, or replaces some."""
+        return self.op.kind == SUTRA_OP_PUT
+
+    @property
+    def chooses(self):
+        """Whether it deletes what is looked up when it is done."""
+        return self.op.kind == SUTRA_OP_DELETE and self.op.ids.where != NULL
+
     def assign(self, int64_t first):
         """Give the concepts the ids first, first + 1, ..."""
         self.ids = Ids(np.arange(first, first + self.count, dtype=np.int64))

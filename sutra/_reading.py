@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from sutra._arrays import DIM_MAX, as_rows
 from sutra._concept import Concept
-from sutra._filtering import as_filter
 from sutra._ops import Ids
-from sutra._search import IdSets
 from sutra._view import ViewCore
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, DimensionError, NotFoundError
@@ -24,6 +22,7 @@ HOPS_MAX = 1000
 
 Floats = npt.NDArray[np.float32]
 Uint32s = npt.NDArray[np.uint32]
+Bits = npt.NDArray[np.uint8]  # a bitmap, the lowest bit of a byte first
 
 
 def as_queries(query: npt.ArrayLike, dim: int) -> Floats:
@@ -45,31 +44,6 @@ def numbers_of(view: ViewCore, ids: GivenIds, name: str) -> Uint32s:
         id = wanted.name(int(np.argmax(slots == NO_SLOT)))
         raise NotFoundError(f"{name}: no concept has the id {id!r}", id=id)
     return numbers
-
-
-def _concepts_of(view: ViewCore, given: Any) -> npt.NDArray[np.uint8]:
-    """Return a bitmap of the numbers of the concepts with some ids; absent ones are left out."""
-    if isinstance(given, np.ndarray) and given.dtype in (np.bool_, np.uint8):
-        bits = as_filter(given)
-        given = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
-    slots, numbers = view.find(Ids(given, "filter"))
-    there = numbers[slots != NO_SLOT]
-    mask = np.zeros(int(there.max()) + 1 if len(there) else 0, dtype=np.bool_)
-    mask[there] = True
-    return np.packbits(mask, bitorder="little")
-
-
-def as_concept_sets(view: ViewCore, given: Any, queries: int) -> IdSets:
-    """Return one filter for all queries, or one for each."""
-    several = (isinstance(given, np.ndarray) and given.ndim == 2) or (
-        isinstance(given, (list, tuple))
-        and any(isinstance(one, (np.ndarray, list, tuple)) for one in given)
-    )
-    if not several:
-        return IdSets([_concepts_of(view, given)])
-    if len(given) != queries:
-        raise ConfigError(f"filter: {len(given)} of them for {queries} queries")
-    return IdSets([_concepts_of(view, one) for one in given])
 
 
 def as_kind(kind: Any) -> str:
@@ -109,8 +83,12 @@ def steps(view: ViewCore) -> Iterator[tuple[Uint32s, Uint32s]]:
             return
 
 
-def scanned(view: ViewCore, start: int, most: int) -> Iterator[Concept]:
+def scanned(view: ViewCore, start: int, most: int, bits: Bits | None) -> Iterator[Concept]:
+    """Give concepts in order; bits: only those whose numbers are in this bitmap."""
     for slots, concepts in steps(view):
+        if bits is not None:
+            inside = among(bits, concepts)
+            slots, concepts = slots[inside], concepts[inside]
         if start >= len(slots):
             start -= len(slots)
             continue
@@ -120,6 +98,16 @@ def scanned(view: ViewCore, start: int, most: int) -> Iterator[Concept]:
         yield from (one for one in view.read(slots, concepts, False) if one is not None)
         if not most:
             return
+
+
+def among(bits: Bits, concepts: Uint32s) -> npt.NDArray[np.bool_]:
+    """Return which of some concept numbers are in a bitmap."""
+    inside: npt.NDArray[np.bool_] = concepts < 8 * len(bits)
+    if not len(bits):
+        return inside
+    places = np.where(inside, concepts, 0)
+    found: npt.NDArray[np.bool_] = (bits[places >> 3] >> (places & 7) & 1).astype(np.bool_)
+    return inside & found
 
 
 def warn_unless(complete: bool, name: str) -> None:

@@ -75,7 +75,7 @@ from sutra._ops cimport Operation
 from sutra._view cimport wrap
 
 from sutra._arrays import check_choice
-from sutra._fields import declare_operation, drop_operation, unfit_text
+from sutra._fields import unfit_text
 from sutra._index import METRIC_NAMES, METRICS, QUANTIZATION_NAMES, QUANTIZATIONS, RESIDENTS
 from sutra.errors import (
     CapacityError,
@@ -352,16 +352,6 @@ cdef class StoreCore:
                 self.view(), operations, operation, fault.what.decode(), fault.row, fault.found,
             ) + where)
         return check_fault(status, fault, self.path)
-
-    def declare_field(self, path, type):
-        """Declare a field of the metadata; return the LSN, and whether it was not there."""
-        lsn, [(done, _)] = self.write([declare_operation(path, type)])
-        return lsn, bool(done)
-
-    def drop_field(self, path):
-        """Drop a field of the metadata; return the LSN, and whether it was there."""
-        lsn, [(done, _)] = self.write([drop_operation(path)])
-        return lsn, bool(done)
 
     def reserve_numbers(self, size_t count):
         """Take so many ids that will not be given again, and return the first."""

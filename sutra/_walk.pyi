@@ -26,4 +26,5 @@ def spread(
     decay: float,
     k: int,
     kinds: list[str] | None,
+    answers: npt.NDArray[np.uint8] | None = None,
 ) -> tuple[npt.NDArray[np.uint32], list[Path], bool]: ...

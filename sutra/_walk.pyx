@@ -8,7 +8,7 @@ and outlive the view.
 cimport numpy as cnp
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport INFINITY
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -175,9 +175,12 @@ def paths(ViewCore view, uint32_t source, uint32_t target, unsigned depth, size_
 
 def spread(
     ViewCore view, cnp.ndarray seeds, cnp.ndarray scores, unsigned hops, float decay, size_t k,
-    kinds
+    kinds, cnp.ndarray answers=None
 ):
-    """Return the k most activated from scored seeds, the ways there, and whether all was seen."""
+    """Return the k most activated from scored seeds, the ways there, and whether all was seen.
+
+    answers: a bitmap of the concepts that may be returned.
+    """
     cdef sutra_traversal traversal
     cdef sutra_reached *reached = NULL
     cdef size_t count = 0, best = 0, row
@@ -192,6 +195,9 @@ def spread(
         held = begin_traversal(view, &traversal, kinds)
         if held is None:
             hops = 0
+        if answers is not None:
+            traversal.answers = <const uint8_t *> cnp.PyArray_DATA(answers)
+            traversal.answer_bits = 8 * <size_t> answers.shape[0]
         with nogil:
             status = sutra_spread(&traversal, numbers, values, given, hops, decay, k,
                                   &reached, &count, &best, &complete)

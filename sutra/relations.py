@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from sutra import _walk
 from sutra._arrays import COUNT_MAX, K_MAX, check_choice, check_count
+from sutra._matching import matching
 from sutra._ops import Ids
 from sutra._reading import (
     HOPS_MAX,
+    among,
     as_kind,
     as_kinds,
     as_number,
@@ -20,14 +22,16 @@ from sutra._reading import (
     numbers_of,
     warn_unless,
 )
+from sutra._search import IdSets
 from sutra._writing import GivenIds
 from sutra.errors import ConfigError, DimensionError
 from sutra.hits import Hits
-from sutra.reader import Reader
 from sutra.results import Id, Link, Path, Related
+from sutra.searcher import Searcher
+from sutra.where import Where
 
 
-class RelationReader(Reader):
+class RelationReader(Searcher):
     """The reading half of a store, associations included. Not made directly."""
 
     __slots__ = ()
@@ -70,6 +74,8 @@ class RelationReader(Reader):
         kinds: str | Sequence[str] | None = None,
         min_weight: float | None = None,
         limit: int | None = None,
+        *,
+        where: Where | None = None,
     ) -> list[Related]:
         """Find what associations lead to, from one concept or several.
 
@@ -85,6 +91,9 @@ class RelationReader(Reader):
             Only along edges of at least this weight.
         limit : int, optional
             How many to return at most. Default: all.
+        where : Condition or dict, optional
+            What the metadata of a concept must be like for it to be returned: see `search`. Ways
+            go through any concept.
 
         Returns
         -------
@@ -104,15 +113,22 @@ class RelationReader(Reader):
             If there were so many edges that the search stopped before it saw all of them.
         """
         view = self._view()
+        starts = numbers_of(view, ids, "ids")
+        most = COUNT_MAX if limit is None else check_count(limit, "limit", 1, COUNT_MAX)
+        bits = None if where is None else matching(view, where, self._noticed()).bits
         found, complete = _walk.expand(
             view,
-            numbers_of(view, ids, "ids"),
+            starts,
             check_count(hops, "hops", 1, HOPS_MAX),
             as_kinds(kinds),
             -np.inf if min_weight is None else as_number(min_weight, "min_weight"),
-            COUNT_MAX if limit is None else check_count(limit, "limit", 1, COUNT_MAX),
+            most if bits is None else COUNT_MAX,
         )
         warn_unless(complete, "expand")
+        if bits is not None:
+            reached = view.find(Ids([one.id for one in found]))[1]
+            passing = np.flatnonzero(among(bits, reached))[:most]
+            return [found[at] for at in passing.tolist()]
         return found
 
     def paths(self, src: Id, dst: Id, max_depth: int = 6, limit: int = 10) -> list[Path]:
@@ -162,6 +178,7 @@ class RelationReader(Reader):
         decay: float = 0.5,
         *,
         kinds: str | Sequence[str] | None = None,
+        where: Where | None = None,
     ) -> Hits:
         """Find what is near a vector, and what is associated with that.
 
@@ -182,6 +199,11 @@ class RelationReader(Reader):
             0 to 1.
         kinds : str or sequence of str, optional
             Only along edges of these kinds. Default: every kind.
+        where : Condition or dict, optional
+            What the metadata of a concept must be like for it to be a hit: see `search`. Others
+            are activated and pass it on all the same: the seeds are the `k` nearest of all and the
+            `k` nearest that may be hits, and a hit's path may begin with a concept that is none,
+            or lead through it.
 
         Returns
         -------
@@ -209,13 +231,20 @@ class RelationReader(Reader):
         rows = as_queries(query, view.dim)
         if rows.ndim != 1:
             raise DimensionError(f"query: expected one vector, not shape {rows.shape}")
+        bits = None if where is None else matching(view, where, self._noticed()).bits
         if not view.dim:
             return self.search(query, k)
-        (_, distances, scores, _, seeds) = view.search(
-            rows[None], width, self._tuned().default or 0, False, 1
-        )[0]
+        ef = self._tuned().default or 0
+        (_, distances, scores, _, seeds) = view.search(rows[None], width, ef, False, 1)[0]
+        if bits is not None:
+            passing = view.search(rows[None], width, ef, False, 1, IdSets([bits]))[0]
+            distances = np.concatenate([distances, passing[1]])
+            scores = np.concatenate([scores, passing[2]])
+            seeds = np.concatenate([seeds, passing[4]])
         activation = np.maximum(scores, np.float32(0))
-        reached, paths, complete = _walk.spread(view, seeds, activation, steps, fade, width, names)
+        reached, paths, complete = _walk.spread(
+            view, seeds, activation, steps, fade, width, names, bits
+        )
         warn_unless(complete, "related")
         near = dict(zip(seeds.tolist(), distances.tolist(), strict=True))
         ids = view.ids_of(reached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -154,6 +155,12 @@ class SearchPlan:
         A walk was begun, and left for a scan because that was cheaper.
     doubtful : bool
         Codes could not tell near from far, so exact distances decided.
+    matching : int or None
+        Concepts that meet the condition of `where`, with a vector or without; None if there was
+        no condition.
+    declared, scanned : tuple of str
+        The fields of the condition: those that are declared, and those for which the metadata of
+        all concepts was read.
     """
 
     kind: str
@@ -162,6 +169,24 @@ class SearchPlan:
     looked: int
     gave_up: bool
     doubtful: bool
+    matching: int | None = None
+    declared: tuple[str, ...] = ()
+    scanned: tuple[str, ...] = ()
+
+    def _given(self, count: int, declared: tuple[str, ...], scanned: tuple[str, ...]) -> SearchPlan:
+        """Return this plan, of a search with a condition."""
+        facts = [f"{count:,} concepts meet the condition"]
+        if declared:
+            facts.append(f"declared: {', '.join(declared)}")
+        if scanned:
+            facts.append(f"not declared, so all metadata was read: {', '.join(scanned)}")
+        return dataclasses.replace(
+            self,
+            why=f"{self.why}; {'; '.join(facts)}",
+            matching=count,
+            declared=declared,
+            scanned=scanned,
+        )
 
 
 _WHY = {

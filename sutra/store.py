@@ -15,14 +15,15 @@ from sutra._ops import Operation
 from sutra._recall import Subject
 from sutra._store import StoreCore
 from sutra._view import ViewCore
+from sutra.batch import Batch, commit
 from sutra.care import Care, PathLike, checked_path
 from sutra.errors import ClosedError, ConfigError, ReadOnlyError, SutraError
-from sutra.reader import StateSubject
 from sutra.relations import RelationReader
 from sutra.results import WriteResult
+from sutra.searcher import StateSubject
 from sutra.tuning import SETTING, Tunable, Tuned, Tuning
 from sutra.view import ReadView
-from sutra.writer import Batch, Writer, commit
+from sutra.writer import Writer
 
 MEMORY = ":memory:"
 
@@ -179,7 +180,15 @@ class Store(RelationReader, Writer, Care, Tunable):
     A handle that is dropped without `close` closes itself and warns with `ResourceWarning`.
     """
 
-    __slots__ = ("__weakref__", "_core", "_local", "_resident", "_tuning", "_tuning_lock")
+    __slots__ = (
+        "__weakref__",
+        "_core",
+        "_fields_noticed",
+        "_local",
+        "_resident",
+        "_tuning",
+        "_tuning_lock",
+    )
 
     _core: StoreCore
 
@@ -187,6 +196,7 @@ class Store(RelationReader, Writer, Care, Tunable):
         self._core = core
         self._resident = resident
         self._local = threading.local()
+        self._fields_noticed: set[str] = set()
         self._tuning_lock = threading.Lock()  # for writing it; it is replaced as a whole
         self._tuning = Tuning.from_bytes(self._setting(SETTING))
 
@@ -200,6 +210,9 @@ class Store(RelationReader, Writer, Care, Tunable):
 
     def _tuned(self) -> Tuning:
         return self._tuning
+
+    def _noticed(self) -> set[str]:
+        return self._fields_noticed
 
     def _subject(self) -> Subject:
         return StateSubject(self._core.view(True), self._cores(), self._tuning)
@@ -287,7 +300,7 @@ class Store(RelationReader, Writer, Care, Tunable):
         ...     [result.count for result in batch.results]
         [2, 1]
         """
-        return Batch(self._core, self._local)
+        return Batch(self._core, self._local, self._fields_noticed)
 
     def flush(self) -> None:
         """Make everything written so far durable.
@@ -352,7 +365,8 @@ class Store(RelationReader, Writer, Care, Tunable):
         ClosedError
             If the store is closed.
         """
-        return ReadView(self._core.view(True), self._core.cores, self._tuning)
+        view = self._core.view(True)
+        return ReadView(view, self._core.cores, self._tuning, self._fields_noticed)
 
     def refresh(self) -> bool:
         """See what other processes have written: everything acknowledged before the call.

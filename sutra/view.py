@@ -27,12 +27,13 @@ class ReadView(RelationReader):
         Sequence number of the last write it sees.
     """
 
-    __slots__ = ("_core", "_threads", "_tuning", "generation")
+    __slots__ = ("_core", "_fields_noticed", "_threads", "_tuning", "generation")
 
     generation: int
 
-    def __init__(self, core: ViewCore, threads: int, tuning: Tuning) -> None:
+    def __init__(self, core: ViewCore, threads: int, tuning: Tuning, noticed: set[str]) -> None:
         self._core = core
+        self._fields_noticed = noticed
         self._threads = threads
         self._tuning = tuning
         self.generation = core.lsn
@@ -46,6 +47,9 @@ class ReadView(RelationReader):
 
     def _tuned(self) -> Tuning:
         return self._tuning
+
+    def _noticed(self) -> set[str]:
+        return self._fields_noticed
 
     def _hits(self, view: ViewCore, *found: Any) -> Hits:
         hits = super()._hits(view, *found)

@@ -1,41 +1,43 @@
-"""Writing to a store, and the batch that collects writes."""
+"""Writing to a store."""
 
 from __future__ import annotations
 
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy.typing as npt
 
 from sutra import _writing
-from sutra._fields import declare_operation, drop_operation
-from sutra._ops import Ids, Operation, ids_operation
+from sutra._fields import delete_where_operation
+from sutra._matching import warned_of
+from sutra._ops import Ids, ids_operation
+from sutra._predicate import Predicate
 from sutra._settings import set_operation
 from sutra._store import StoreCore
 from sutra._writing import GivenIds, GivenNumbers
-from sutra.errors import ClosedError, SutraError
+from sutra.declaring import Declaring
 from sutra.results import Content, Metadata, WriteResult
+from sutra.where import Where, as_tree
 
 Vectors = npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 Contents = Content | Sequence[Content | None] | None
 Metadatas = Metadata | Sequence[Metadata | None] | None
 
 
-class Writer(ABC):
+class Writer(Declaring):
     """The writing half of a store. Not made directly: `Store` and `Batch` are writers."""
 
     __slots__ = ()
+
+    _core: StoreCore
 
     @abstractmethod
     def _dim(self) -> int:
         """Length of vectors; 0 if there has been none."""
 
     @abstractmethod
-    def _apply(self, operation: Operation) -> WriteResult:
-        """Do an operation, or put it off."""
+    def _noticed(self) -> set[str]:
+        """Return the fields that a SlowFilterWarning was given of."""
 
     def add(
         self,
@@ -153,13 +155,15 @@ class Writer(ABC):
             _writing.put(replace, dim, ids, vectors, contents, metadata, strength, confidence)
         )
 
-    def delete(self, ids: GivenIds) -> int:
+    def delete(self, ids: GivenIds | None = None, *, where: Where | None = None) -> int:
         """Remove concepts and the associations from and to them.
 
         Parameters
         ----------
         ids : int, str, or sequence of them
             An id that is not there, or comes again, is no error.
+        where : Condition or dict
+            Instead of ids: what the metadata must be like, see `Store.search`.
 
         Returns
         -------
@@ -169,10 +173,30 @@ class Writer(ABC):
         Raises
         ------
         TypeError, ConfigError
-            If something is no id.
+            If something is no id, or no condition; if both are given, or neither.
+        SutraError
+            If `where` comes after an `add` or an `upsert` of the same batch.
         ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
             As for `add`.
+
+        Warns
+        -----
+        SlowFilterWarning
+            As `Store.search`.
+
+        Notes
+        -----
+        With `where` everything is removed, at once, that meets the condition when the write takes
+        its place among the others: nothing is written between looking and removing. In a batch
+        that is the time of the whole batch, so that it can remove what was there and add anew.
+        Other writers wait meanwhile: not long, if the fields are declared.
         """
+        if (ids is None) == (where is None):
+            raise TypeError("delete: expected ids or where, one of them")
+        if where is not None:
+            tree = as_tree(where)
+            warned_of(self._core.view(), tree, self._noticed())
+            return self._apply(delete_where_operation(Predicate(tree))).count
         return self._apply(ids_operation(Ids(ids), False)).count
 
     def touch(self, ids: GivenIds) -> int:
@@ -290,135 +314,3 @@ class Writer(ABC):
             As for `add`.
         """
         return self._apply(set_operation(name, value)).lsn
-
-    def _declare_field(self, path: str, type: str) -> WriteResult:
-        """Declare a field of the metadata: a write like any other.
-
-        In a batch it comes before writes that make, touch or delete concepts.
-
-        Parameters
-        ----------
-        path : str
-            1 to 255 bytes in UTF-8, dots between keys.
-        type : {"int", "float", "bool", "str", "datetime"}
-            Of the values that metadata have there; nothing and None are fine with any.
-
-        Returns
-        -------
-        WriteResult
-            `count` is 1, or 0 if the field was declared so before.
-
-        Raises
-        ------
-        TypeError, ConfigError
-            If path or type is not as above, the field has another type, or metadata that the
-            store holds do not fit: the error names the id.
-        CapacityError
-            If there would be more than 64 fields.
-        ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
-            As for `add`.
-        """
-        return self._apply(declare_operation(path, type))
-
-    def _drop_field(self, path: str) -> WriteResult:
-        """Drop a field: its metadata stay, and may have any type from then on.
-
-        In a batch it comes before writes that make, touch or delete concepts.
-
-        Parameters
-        ----------
-        path : str
-            As it was declared.
-
-        Returns
-        -------
-        WriteResult
-            `count` is 1, or 0 if there is no such field.
-
-        Raises
-        ------
-        TypeError, ConfigError
-            If the path is none.
-        ReadOnlyError, ClosedError, DurabilityError, OSError, MemoryError
-            As for `add`.
-        """
-        return self._apply(drop_operation(path))
-
-
-class Batch(Writer):
-    """Writes of one thread that happen all or not at all, as one record of the log.
-
-    Made by `Store.batch`. Inside the ``with`` block, writes through the batch, and those of the
-    same thread through the store, are checked for form, copied and kept. When the block ends
-    they are done in order, later ones seeing what earlier ones did; when it ends by an exception,
-    or one of them fails, none is.
-
-    Reads inside the block do not see what is kept. Ids that the store assigns are known at once.
-
-    Attributes
-    ----------
-    results : list of WriteResult
-        After the block: what each write did, in order, with its count and the common `lsn`.
-    lsn : int or None
-        After the block, unless it was empty: sequence number of the batch.
-    """
-
-    __slots__ = ("_core", "_local", "_operations", "_thread", "lsn", "results")
-
-    results: list[WriteResult]
-    lsn: int | None
-
-    def __init__(self, core: StoreCore, local: threading.local) -> None:
-        self._core = core
-        self._local = local
-        self._operations: list[Operation] = []
-        self._thread: int | None = None  # whose block it is; -1: ended
-        self.results = []
-        self.lsn = None
-
-    def _dim(self) -> int:
-        return self._core.dim
-
-    def _apply(self, operation: Operation) -> WriteResult:
-        if self._thread != threading.get_ident():
-            raise ClosedError("the batch is open only inside its with block, to its own thread")
-        if operation.unassigned:
-            operation.assign(self._core.reserve_numbers(operation.count))
-        self._operations.append(operation)
-        return WriteResult(operation.put_ids(-1), -1, -1)
-
-    def __enter__(self) -> Self:
-        if self._thread is not None:
-            raise SutraError("a batch is used once")
-        if getattr(self._local, "batch", None) is not None:
-            raise SutraError("a batch of this store is open in this thread: they do not nest")
-        self._thread = threading.get_ident()
-        self._local.batch = self
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._local.batch = None
-        self._thread = -1
-        operations, self._operations = self._operations, []
-        if kind is None and operations:
-            self.lsn, self.results = commit(self._core, operations)
-
-    def __repr__(self) -> str:
-        return f"<sutra.Batch of {len(self._operations) or len(self.results)} writes>"
-
-
-def commit(core: StoreCore, operations: list[Operation]) -> tuple[int, list[WriteResult]]:
-    """Do operations now, all or none; those without items are not worth a record."""
-    written = [operation for operation in operations if operation.count]
-    lsn, done = core.write(written) if written else (core.visible_lsn, [])
-    counts = iter(done)
-    results = []
-    for operation in operations:
-        count, first = next(counts) if operation.count else (0, 0)
-        results.append(WriteResult(operation.put_ids(first), count, lsn))
-    return lsn, results

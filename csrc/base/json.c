@@ -390,8 +390,26 @@ static bool begins_with(struct sutra_json_bytes rest, const char *part, size_t b
     return true;
 }
 
+/* Of bytes that stand for themselves. */
+static bool contains_bytes(const char *at, const char *end, const char *part, size_t bytes)
+{
+    if (bytes == 0)
+        return true;
+    while ((size_t)(end - at) >= bytes) {
+        at = memchr(at, part[0], (size_t)(end - at) - bytes + 1);
+        if (!at)
+            return false;
+        if (memcmp(at, part, bytes) == 0)
+            return true;
+        at++;
+    }
+    return false;
+}
+
 bool sutra_json_contains(const struct sutra_json *text, const char *part, size_t bytes)
 {
+    if (!text->escaped)
+        return contains_bytes(text->at, text->end, part, bytes);
     struct sutra_json_bytes rest = sutra_json_bytes_of(text);
     do {
         if (begins_with(rest, part, bytes))

@@ -187,10 +187,19 @@ static float at_most_one(float share)
     return share > 0 ? share < 1 ? share : 1 : 0;
 }
 
-/* Only entries that a later one of the same concept has not replaced. */
+static bool may_answer(const struct sutra_traversal *traversal, uint32_t concept)
+{
+    return !traversal->answers ||
+           (concept < traversal->answer_bits && traversal->answers[concept / 8] >> concept % 8 & 1);
+}
+
+/* Of what may be in the answer, entries that a later one of the same concept has not replaced. */
 static bool is_best(const struct layers *layers, size_t place)
 {
-    const uint32_t *number = sutra_visited_find(&layers->visited, layers->nodes[place].concept);
+    const uint32_t concept = layers->nodes[place].concept;
+    if (!may_answer(layers->walk.traversal, concept))
+        return false;
+    const uint32_t *number = sutra_visited_find(&layers->visited, concept);
     return number && *number == place + 1;
 }
 
@@ -206,9 +215,10 @@ static void sift_down(float *heap, size_t count, size_t at)
     heap[at] = value;
 }
 
-/* The score of the k-th best concept so far, or -FLT_MAX while there are fewer. Scores of concepts
- * only rise, and fall along every way, so what is below it does not come into the answer, nor what
- * is reached from there. Without memory it says nothing, which costs time alone. */
+/* The score of the k-th best so far of what may be in the answer, or -FLT_MAX while there are
+ * fewer. Scores of concepts only rise, and fall along every way, so what is below it does not come
+ * into the answer, nor what is reached from there. Without memory it says nothing, which costs time
+ * alone. */
 static float score_to_beat(const struct layers *layers, size_t k)
 {
     if (k == 0 || k > layers->count)

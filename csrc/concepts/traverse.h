@@ -24,6 +24,10 @@ struct sutra_traversal {
     size_t work_max;
     bool (*alive)(const void *context, uint32_t concept);
     const void *alive_context;
+    /* A bitmap of the concepts that may be in the answer of sutra_spread, the lowest bit of a byte
+     * first; those behind its end may not. NULL: all. */
+    const uint8_t *answers;
+    size_t answer_bits;
 };
 
 /* A concept that was reached, and from where: the path is followed back through `parent`. */
@@ -69,13 +73,13 @@ int sutra_paths(const struct sutra_traversal *traversal, uint32_t source, uint32
  * s * decay * weight * confidence; a concept's own is the largest of the ways to it of at most
  * `hops` edges, seeds included (weight and confidence are taken as at most 1 here, so that scores
  * fall along every path). Nothing spreads from a score that is not above 0, nor over an edge that
- * takes it there. The k best, falling (then by concept number); of equally good ways the one of
- * fewer edges, then from the better parent, then of the lowest kind. Parents name places in the
- * result, which may also hold what ways pass through beyond the k: *count_out in all, the first
- * *best_count_out of them are the answer. What is passed through may be a concept of the answer
- * once more, as it was reached by a way of fewer edges and a lower score. Seeds that are not alive
- * are left out; of a seed that comes twice the larger score counts. SUTRA_E_ARGUMENT: a score that
- * is not finite, decay outside 0 to 1. */
+ * takes it there. The k best that may be in the answer, falling (then by concept number); of
+ * equally good ways the one of fewer edges, then from the better parent, then of the lowest kind.
+ * Parents name places in the result, which may also hold what ways pass through besides the answer:
+ * *count_out in all, the first *best_count_out of them are the answer. What is passed through may
+ * be a concept of the answer once more, as it was reached by a way of fewer edges and a lower
+ * score. Seeds that are not alive are left out; of a seed that comes twice the larger score counts.
+ * SUTRA_E_ARGUMENT: a score that is not finite, decay outside 0 to 1. */
 int sutra_spread(const struct sutra_traversal *traversal, const uint32_t *seeds,
                  const float *seed_scores, size_t seed_count, unsigned hops, float decay, size_t k,
                  struct sutra_reached **reached_out, size_t *count_out, size_t *best_count_out,

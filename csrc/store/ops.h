@@ -30,6 +30,8 @@ enum sutra_op_kind {
     SUTRA_OP_FIELD = 7,
 };
 
+struct sutra_predicate;
+
 #define SUTRA_ABSENT_BYTES 0xffffffffu
 #define SUTRA_SETTINGS_MAX 1024u
 #define SUTRA_SETTING_NAME_BYTES_MAX 255u
@@ -60,6 +62,9 @@ struct sutra_op_put {
 struct sutra_op_ids { /* DELETE, TOUCH: ids that are not there are passed over */
     struct sutra_ids ids;
     int64_t time_ns;
+    /* Of a DELETE that a caller asks for, instead of ids: those of the concepts that match before
+     * the batch, of which no operation before this one may be a PUT. The log has the ids. */
+    const struct sutra_predicate *where;
 };
 
 /* LINK: both ends must be alive (SUTRA_E_NOT_FOUND). UNLINK: what is not there is passed over. */

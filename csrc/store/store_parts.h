@@ -218,6 +218,13 @@ void sutra_write_scratch_reset(struct sutra_write_scratch *scratch);
 int sutra_validate(struct sutra_store *store, struct sutra_state *state, struct sutra_op *ops,
                    size_t count, struct sutra_fault *fault_out);
 
+/* ---- choose.c; the writer's lock is held */
+
+/* Fill in the ids of every DELETE by a predicate. Whatever it returns, _forget_ids afterwards. */
+int sutra_choose_ids(struct sutra_store *store, const struct sutra_state *state,
+                     struct sutra_op *ops, size_t count);
+void sutra_forget_ids(struct sutra_op *ops, size_t count);
+
 /* ---- apply.c */
 
 /* Memory for what operations will do: after it, applying cannot fail. */

@@ -153,16 +153,26 @@ static int check_room(struct sutra_store *store, const struct sutra_op *ops, siz
     return bytes > store->options.max_bytes ? SUTRA_E_CAPACITY : SUTRA_OK;
 }
 
-static int write_locked(struct sutra_store *store, struct sutra_op *ops, size_t count,
-                        uint64_t *lsn_out, struct sutra_fault *fault)
+/* Is there nothing but deletes by predicates that no concept matches? */
+static bool nobody_is_meant(const struct sutra_op *ops, size_t count)
 {
-    struct sutra_state *state = sutra_store_state(store);
+    for (size_t j = 0; j < count; j++) {
+        if (ops[j].kind != SUTRA_OP_DELETE || !ops[j].ids.where || ops[j].ids.ids.count)
+            return false;
+    }
+    return true;
+}
+
+/* *lsn_out stays as it is if nobody is meant. */
+static int write_chosen(struct sutra_store *store, struct sutra_state *state, struct sutra_op *ops,
+                        size_t count, uint64_t *lsn_out, struct sutra_fault *fault)
+{
     int status = sutra_validate(store, state, ops, count, fault);
     if (status == SUTRA_OK && store->io)
         status = check_room(store, ops, count);
     if (status == SUTRA_OK)
         status = sutra_reserve_ops(store, state, ops, count);
-    if (status != SUTRA_OK)
+    if (status != SUTRA_OK || nobody_is_meant(ops, count))
         return status;
     uint64_t lsn = store->next_lsn;
     if (store->io) {
@@ -189,6 +199,17 @@ static int write_locked(struct sutra_store *store, struct sutra_op *ops, size_t 
     sutra_store_applied(store, lsn);
     *lsn_out = lsn;
     return SUTRA_OK;
+}
+
+static int write_locked(struct sutra_store *store, struct sutra_op *ops, size_t count,
+                        uint64_t *lsn_out, struct sutra_fault *fault)
+{
+    struct sutra_state *state = sutra_store_state(store);
+    int status = sutra_choose_ids(store, state, ops, count);
+    if (status == SUTRA_OK)
+        status = write_chosen(store, state, ops, count, lsn_out, fault);
+    sutra_forget_ids(ops, count);
+    return status;
 }
 
 /* Rows wait to be linked: writers wait with them once there are too many. */

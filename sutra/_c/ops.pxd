@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from sutra._c.concepts cimport sutra_ids
+from sutra._c.predicate cimport sutra_predicate
 
 
 cdef extern from "store/ops.h" nogil:
@@ -39,6 +40,7 @@ cdef extern from "store/ops.h" nogil:
     struct sutra_op_ids:
         sutra_ids ids
         int64_t time_ns
+        const sutra_predicate *where
 
     struct sutra_op_link:
         sutra_ids sources

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from sutra._c.index cimport sutra_bool
 
@@ -9,6 +9,8 @@ cdef extern from "concepts/traverse.h" nogil:
         size_t kind_count
         float min_weight
         size_t work_max
+        const uint8_t *answers
+        size_t answer_bits
 
     struct sutra_reached:
         uint32_t concept

@@ -27,6 +27,7 @@ are imported when a verb runs, so that ``sutra --help`` answers at once.
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
@@ -57,6 +58,7 @@ VERBS = (
     "verify",
     "repair",
     "compact",
+    "fields",
     "doctor",
     "build",
     "bench",
@@ -91,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     out = Output(json_document=args.json)
     try:
-        code: int = args.run(args, out)
+        with warnings.catch_warnings():
+            warnings.showwarning = out.warning
+            code: int = args.run(args, out)
         sys.stdout.flush()
     except KeyboardInterrupt:
         out.error("interrupted", "KeyboardInterrupt")

@@ -5,6 +5,9 @@ too, but for when it was written. npz has the arrays `vectors`, `ids` and, for a
 the lines without vectors, as bytes, so that it can be imported again. npy is the vectors alone;
 --ids names a file for their ids.
 
+With --where, as of `sutra search`, only concepts whose metadata meets the condition, and the links
+between them.
+
 What is written is one state of the store, whatever a writer does meanwhile. A file gets its name
 when it is complete. With --json, which needs a file, a document says what was written.
 """
@@ -16,10 +19,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from sutra.cli.exporting import output_file, write_ids, write_lines, write_npy, write_npz
+from sutra.cli.exporting import Source, output_file, write_ids, write_lines, write_npy, write_npz
 from sutra.cli.output import Failure, Output, ProgressBar, format_count, format_seconds
 from sutra.cli.records import vector_json
-from sutra.cli.stores import is_store, open_store
+from sutra.cli.stores import add_where, is_store, open_store
 
 FORMS = ("ndjson", "npy", "npz")
 
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-vectors", action="store_true", help="leave vectors out of ndjson")
     parser.add_argument("--ids", metavar="FILE", help="write the ids of the rows of an npy here")
+    add_where(parser, "only concepts")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
 
@@ -73,12 +77,13 @@ def export_store(
 ) -> int:
     """Export a store; return how many concepts or vectors."""
     with open_store(args.source) as store, store.read_view() as view:
+        source = Source(view, args.where)
         if form == "ndjson":
-            return write_lines(view, stream, progress, not args.no_vectors)
+            return write_lines(source, stream, progress, not args.no_vectors)
         dim = store.dim or 0
         if form == "npz":
-            return write_npz(view, dim, stream, progress)
-        ids = write_npy(view, dim, stream, progress)
+            return write_npz(source, dim, stream, progress)
+        ids = write_npy(source, dim, stream, progress)
     if args.ids is not None:
         write_ids(ids, args.ids, force=args.force)
     return len(ids)
@@ -92,6 +97,8 @@ def export_index(
 
     from sutra import Index
 
+    if args.where is not None:
+        raise Failure("--where: an index has no metadata", code=2)
     with Index.open(args.source, resident="mapped") as index:
         ids = index.ids()
         if form == "ndjson":

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ from sutra.cli.output import Failure
 from sutra.cli.records import format_line
 
 if TYPE_CHECKING:
-    from sutra import Concept, ReadView
+    from sutra import Concept, Link, ReadView
     from sutra.results import Id
 
 __all__ = [
+    "Source",
     "Spool",
-    "concepts_of",
     "output_file",
     "write_ids",
     "write_lines",
@@ -59,29 +59,51 @@ def output_file(path: str, *, force: bool) -> Iterator[IO[bytes]]:
         raise
 
 
-def concepts_of(
-    view: "ReadView", progress: Progress, *, vectors: bool = True
-) -> "Iterator[Concept]":
-    """Give all concepts of a view, in the order they were first added."""
-    total, done = len(view), 0
-    ids: list[Id] = []
-    for id in view:
-        ids.append(id)
-        if len(ids) == STEP:
+class Source:
+    """What is to be written: the concepts of a view, or those that meet a condition.
+
+    Parameters
+    ----------
+    view : ReadView
+        The state.
+    where : dict, optional
+        The condition.
+    """
+
+    def __init__(self, view: "ReadView", where: dict[str, Any] | None = None) -> None:
+        self.view = view
+        # Links to others are left out: what is written can be read again by itself.
+        self.chosen = None if where is None else {one.id: None for one in view.scan(where=where)}
+
+    def concepts(self, progress: Progress, *, vectors: bool = True) -> "Iterator[Concept]":
+        """Give the concepts, in the order they were first added."""
+        view = self.view
+        source: Collection[Id] = view if self.chosen is None else self.chosen
+        total, done = len(source), 0
+        ids: list[Id] = []
+        for id in source:
+            ids.append(id)
+            if len(ids) == STEP:
+                yield from (one for one in view.get(ids, vectors=vectors) if one is not None)
+                done += STEP
+                progress(done, total)
+                ids = []
+        if ids:
             yield from (one for one in view.get(ids, vectors=vectors) if one is not None)
-            done += STEP
-            progress(done, total)
-            ids = []
-    if ids:
-        yield from (one for one in view.get(ids, vectors=vectors) if one is not None)
-    progress(total, total)
+        progress(total, total)
+
+    def links(self, id: "Id") -> "list[Link]":
+        """Return the links of a concept to those that are written."""
+        chosen = self.chosen
+        links = self.view.links(id)
+        return links if chosen is None else [link for link in links if link.target in chosen]
 
 
-def write_lines(view: "ReadView", stream: IO[bytes], progress: Progress, vectors: bool) -> int:
+def write_lines(source: Source, stream: IO[bytes], progress: Progress, vectors: bool) -> int:
     """Write lines of JSON; return how many."""
     count = 0
-    for concept in concepts_of(view, progress, vectors=vectors):
-        stream.write(format_line(concept, view.links(concept.id)))
+    for concept in source.concepts(progress, vectors=vectors):
+        stream.write(format_line(concept, source.links(concept.id)))
         count += 1
     return count
 
@@ -123,11 +145,11 @@ class Spool:
         self.file.close()
 
 
-def write_npy(view: "ReadView", dim: int, stream: IO[bytes], progress: Progress) -> "list[Id]":
+def write_npy(source: Source, dim: int, stream: IO[bytes], progress: Progress) -> "list[Id]":
     """Write the vectors as one array; return the ids of its rows."""
     vectors = Spool((dim,), "<f4")
     ids: list[Id] = []
-    for concept in concepts_of(view, progress):
+    for concept in source.concepts(progress):
         if concept.vector is not None:
             vectors.write(concept.vector.tobytes(), 1)
             ids.append(concept.id)
@@ -135,7 +157,7 @@ def write_npy(view: "ReadView", dim: int, stream: IO[bytes], progress: Progress)
     return ids
 
 
-def write_npz(view: "ReadView", dim: int, stream: IO[bytes], progress: Progress) -> int:
+def write_npz(source: Source, dim: int, stream: IO[bytes], progress: Progress) -> int:
     """Write vectors, ids and everything else as arrays; return how many concepts.
 
     `concepts` has the lines of JSON as bytes, without vectors: ``row`` of a line says which row
@@ -146,13 +168,13 @@ def write_npz(view: "ReadView", dim: int, stream: IO[bytes], progress: Progress)
     vectors, lines = Spool((dim,), "<f4"), Spool((), "|u1")
     ids: list[Id] = []
     count = 0
-    for concept in concepts_of(view, progress):
+    for concept in source.concepts(progress):
         row = None
         if concept.vector is not None:
             row = vectors.rows
             vectors.write(concept.vector.tobytes(), 1)
             ids.append(concept.id)
-        line = format_line(concept, view.links(concept.id), row)
+        line = format_line(concept, source.links(concept.id), row)
         lines.write(line, len(line))
         count += 1
     with ExitStack() as stack:

@@ -1,34 +1,54 @@
-"""Show concepts of a store, or vectors of an index file, by their ids.
+"""Show concepts of a store, or vectors of an index file.
 
-What is there is shown; if anything is missing, a line says so and the exit code is 1. With --json
-one document: "concepts", in the order asked for, null for those that are missing, and "missing".
+By their ids; or, of a store, by --where as of `sutra search`, in the order they were added. What is
+there is shown; if an id is missing, a line says so and the exit code is 1. With --json one
+document: "concepts", in the order asked for, null for those that are missing, and "missing".
 """
 
 import argparse
 import json
 from typing import Any
 
-from sutra.cli.output import Output, shortened
-from sutra.cli.stores import add_id_options, concept_document, is_store, open_store, parse_id
+from sutra.cli.inputs import positive_int
+from sutra.cli.output import Failure, Output, shortened
+from sutra.cli.stores import (
+    add_id_options,
+    add_where,
+    concept_document,
+    is_store,
+    open_store,
+    parse_id,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
     parser.add_argument("source", metavar="DIR|INDEX", help="a store or an index file")
-    parser.add_argument("ids", nargs="+", metavar="ID", help="what to show")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("ids", nargs="*", default=[], metavar="ID", help="what to show")
+    add_where(chosen, "show concepts")
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="with --where: at most so many"
+    )
     parser.add_argument("--vectors", action="store_true", help="also the vectors")
     add_id_options(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print concepts."""
+    if args.limit is not None and args.where is None:
+        raise Failure("--limit: goes with --where", code=2)
     ids = [parse_id(text, args) for text in args.ids]
     if is_store(args.source):
-        with open_store(args.source) as store:
+        with open_store(args.source) as opened, opened.read_view() as store:
+            if args.where is not None:
+                ids = [one.id for one in store.scan(limit=args.limit, where=args.where)]
             found = [
                 None if one is None else concept_document(one, vectors=args.vectors)
                 for one in store.get(ids, vectors=args.vectors)
             ]
+    elif args.where is not None:
+        raise Failure("--where: an index has no metadata", code=2)
     else:
         found = from_index(args.source, ids)
     for document in found:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         size = format_bytes(document["file_bytes"])
     opened = format_seconds(document["open_seconds"])
     out.heading(args.source)
-    shown = {name: value for name, value in document.items() if name not in HIDDEN}
+    shown = {name: value for name, value in document.items() if name not in HIDDEN and value != {}}
     out.pairs({document["type"]: f"{size}, opened in {opened}", **shown})
     out.document(document)
     return 0
@@ -54,7 +54,7 @@ def store_info(path: str) -> dict[str, Any]:
     started = time.perf_counter()
     with open_store(path, resident="mapped") as store:
         open_seconds = time.perf_counter() - started
-        stats, health = store.stats(), store.health()
+        stats, health, fields = store.stats(), store.health(), store.fields()
     names = (
         "concepts", "vectors", "associations", "kinds", "pending", "dim", "metric", "quantization",
         "keep_originals", "m", "ef_construction",
@@ -64,6 +64,7 @@ def store_info(path: str) -> dict[str, Any]:
         "file_bytes": directory_bytes(path),
         "open_seconds": open_seconds,
         **{name: stats[name] for name in names},
+        "fields": fields,
         "last_write": stats["visible_lsn"],
         "replayed": health["recovered"],
         "detail": health["detail"],

@@ -122,6 +122,10 @@ class Output:
         """Write a line to standard error that is no error."""
         print(f"sutra: {text}", file=sys.stderr)
 
+    def warning(self, message: Warning | str, *_: object, **__: object) -> None:
+        """Write a warning of Python's as a note; takes the place of `warnings.showwarning`."""
+        self.note(" ".join(str(message).split()))
+
     def error(self, message: str, kind: str) -> None:
         """Write one line to standard error, and the document of a failure."""
         self.document({"error": {"type": kind, "message": message}})

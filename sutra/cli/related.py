@@ -6,6 +6,8 @@ shows the path that it was reached by.
 
 A concept named by --id starts from its vector. One without a vector starts from its links alone;
 the score of an answer is then --decay and the weights along its path, multiplied.
+
+--where, as of `sutra search`, says what may be an answer; paths lead through anything.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from sutra.cli.stores import (
     add_id_options,
     add_query_options,
     add_store,
+    add_where,
     content_cell,
     open_store,
     parse_id,
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decay", type=share, default=0.5, metavar="X", help="0 to 1; default: 0.5"
     )
     parser.add_argument("--kind", action="append", help="only links of this kind; may be repeated")
+    add_where(parser, "answer only with concepts")
     add_id_options(parser)
 
 
@@ -67,7 +71,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if vector is None:
             found = along_links(store, parse_id(args.id, args), args)
         else:
-            hits = store.related(vector, args.k, args.hops, args.decay, kinds=args.kind)
+            hits = store.related(
+                vector, args.k, args.hops, args.decay, kinds=args.kind, where=args.where
+            )
             found = [answer(hit.id, hit.score, hit.path, hit.content) for hit in hits]
     out.table(
         ("rank", "id", "score", "path", "content"),
@@ -90,7 +96,7 @@ def along_links(store: "Store", id: "Id", args: argparse.Namespace) -> list[dict
     """Return what the links of a concept without a vector lead to."""
     if args.hops < 1:
         return []
-    reached = store.expand(id, args.hops, args.kind, limit=None)
+    reached = store.expand(id, args.hops, args.kind, limit=None, where=args.where)
     scored = [(one.score * args.decay**one.hops, one) for one in reached]
     scored.sort(key=lambda pair: -pair[0])
     scored = scored[: args.k]

@@ -3,6 +3,10 @@
 The query is a file of vectors, a stored vector named by its id, or standard input with one vector
 a line (a JSON array, or numbers separated by spaces or commas). Distances: lower is nearer.
 Scores, of a store: higher is better.
+
+--where takes an object of paths and what is asked of them, all of which must hold: a value, or any
+of $eq $ne $gt $gte $lt $lte $in $nin $exists $contains $not. $and, $or and $not combine such
+objects; {"$datetime": "2024-05-31T12:00Z"} is a time. `sutra fields` makes it fast.
 """
 
 import argparse
@@ -15,6 +19,7 @@ from sutra.cli.records import content_document
 from sutra.cli.stores import (
     add_id_options,
     add_query_options,
+    add_where,
     content_cell,
     is_store,
     open_store,
@@ -48,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="candidates as `sutra tune` has found to reach it; of a store",
     )
+    add_where(parser, "only concepts, of a store,")
     add_id_options(parser)
 
 
@@ -91,6 +97,8 @@ def search_index(args: argparse.Namespace) -> tuple[Results, float]:
     """Search an index file."""
     from sutra import Index
 
+    if args.where is not None:
+        raise Failure("--where: an index has no metadata", code=2)
     with Index.open(args.source) as index:
         queries = index_queries(args, index)
         started = time.perf_counter()
@@ -119,7 +127,14 @@ def search_store(args: argparse.Namespace) -> tuple[Results, float]:
     with open_store(args.source) as store:
         queries = store_queries(args, store)
         started = time.perf_counter()
-        found = store.search(queries, args.k, ef=args.ef, exact=args.exact, recall=args.recall)
+        found = store.search(
+            queries,
+            args.k,
+            ef=args.ef,
+            exact=args.exact,
+            recall=args.recall,
+            where=args.where,
+        )
         seconds = time.perf_counter() - started
         return [hits_document(hits) for hits in found], seconds
 

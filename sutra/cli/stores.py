@@ -3,6 +3,7 @@
 import argparse
 import errno
 import fcntl
+import json
 import os
 import struct
 import sys
@@ -24,6 +25,7 @@ __all__ = [
     "add_id_options",
     "add_query_options",
     "add_store",
+    "add_where",
     "concept_document",
     "content_cell",
     "directory_bytes",
@@ -56,6 +58,35 @@ def parse_id(text: str, args: argparse.Namespace) -> "Id":
     """Return an id of the command line: digits are a number, anything else is a text."""
     digits = text.isascii() and text.isdigit()
     return int(text) if digits and not args.text_ids else text
+
+
+def add_where(
+    parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup, what: str
+) -> None:
+    """Add the option that takes a condition on metadata."""
+    parser.add_argument(
+        "--where",
+        type=condition,
+        metavar="JSON",
+        help=f'{what} whose metadata is like this: \'{{"year": {{"$gte": 1990}}}}\'',
+    )
+
+
+def condition(text: str) -> dict[str, Any]:
+    """Parse a condition on metadata of the command line."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError('expected a JSON object, like {"year": {"$gte": 1990}}')
+    from sutra.where import as_tree
+
+    try:
+        as_tree(found)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(" ".join(str(error).split())) from None
+    return found
 
 
 def is_store(path: str) -> bool:

@@ -122,7 +122,8 @@ static inline struct sutra_op link_op(const int64_t *sources, const int64_t *tar
 
 static inline struct sutra_op ids_op(int kind, const int64_t *numbers, size_t count)
 {
-    return (struct sutra_op){.kind = kind, .ids = {number_ids(numbers, count), 3}};
+    return (struct sutra_op){.kind = kind,
+                             .ids = {.ids = number_ids(numbers, count), .time_ns = 3}};
 }
 
 /* value NULL: removes the setting. */

@@ -316,8 +316,8 @@ static inline void draw_ids(struct work *work, struct model *model, struct work_
             remove ? model_remove(model, place) : model_touch(model, place, work->time_ns);
     }
     out->kind = remove ? SUTRA_OP_DELETE : SUTRA_OP_TOUCH;
-    out->ids.ids = work_ids(op, 0, op->places, count);
-    out->ids.time_ns = work->time_ns;
+    out->ids =
+        (struct sutra_op_ids){.ids = work_ids(op, 0, op->places, count), .time_ns = work->time_ns};
 }
 
 static inline void work_kinds(struct work_op *op, struct sutra_op_link *link, bool each)

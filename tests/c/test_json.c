@@ -137,6 +137,12 @@ static void texts(void)
     CHECK(!sutra_json_contains(&text, "\\/", 2) && !sutra_json_contains(&text, "zz", 2));
     const struct sutra_json plain = at_path("{\"s\":\"abcabd\"}", "s");
     CHECK(sutra_json_contains(&plain, "abd", 3) && !sutra_json_contains(&plain, "abe", 3));
+    /* Without escapes a backslash stands for itself. */
+    const char *const raw = "\\n\"\\";
+    const struct sutra_json itself = {.kind = SUTRA_JSON_TEXT, .at = raw, .end = raw + 4};
+    CHECK(sutra_json_contains(&itself, "\\n", 2) && sutra_json_contains(&itself, "\"\\", 2));
+    CHECK(!sutra_json_contains(&itself, "\n", 1) && !sutra_json_contains(&itself, "\\\\", 2));
+    CHECK(sutra_json_contains(&itself, "", 0) && !sutra_json_contains(&itself, "\\n\"\\x", 5));
     CHECK(sutra_json_compare(&plain, "abcabd", 6) == 0 && sutra_json_compare(&plain, "abd", 3) < 0);
     const struct sutra_json empty = at_path("{\"s\":\"\"}", "s");
     CHECK(sutra_json_compare(&empty, "", 0) == 0 && sutra_json_compare(&empty, "a", 1) < 0);

@@ -206,6 +206,16 @@ static void spread_finds_the_best(void)
             if (j < seed_count && lives(&graph, seeds[j]))
                 spread_all(&graph, seeds[j], hops, scores[j], decay, best);
         }
+        uint8_t answers[(CONCEPTS + 7) / 8];
+        for (size_t j = 0; j < sizeof answers; j++)
+            answers[j] = (uint8_t)random_below(256);
+        if (random_below(2)) {
+            graph.traversal.answers = answers;
+            graph.traversal.answer_bits = random_below(CONCEPTS + 1);
+            for (uint32_t c = 0; c < CONCEPTS; c++)
+                if (c >= graph.traversal.answer_bits || !(answers[c / 8] >> c % 8 & 1))
+                    best[c] = -INFINITY; /* is passed through, and not told */
+        }
         struct sutra_reached *reached[2] = {NULL};
         size_t count[2], best_count[2];
         bool complete[2];

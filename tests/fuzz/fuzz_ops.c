@@ -93,8 +93,8 @@ static void fuzz_seeds(void)
     unlink.kind = unlink_all.kind = SUTRA_OP_UNLINK;
     unlink_all.link.kind_count = 0;
     unlink_all.link.kinds = NULL;
-    const struct sutra_op remove = {.kind = SUTRA_OP_DELETE, .ids = {mixed, 9}};
-    const struct sutra_op touch = {.kind = SUTRA_OP_TOUCH, .ids = {plain, 9}};
+    const struct sutra_op remove = {.kind = SUTRA_OP_DELETE, .ids = {mixed, 9, NULL}};
+    const struct sutra_op touch = {.kind = SUTRA_OP_TOUCH, .ids = {plain, 9, NULL}};
     const struct sutra_op set = {.kind = SUTRA_OP_SET,
                                  .set = {.name = "search.width",
                                          .name_bytes = 12,

@@ -101,20 +101,20 @@ def test_declared_and_dropped(store):
     store.add([1, 2], metadata=[{"n": 1}, {"n": None, "o": {"s": "x"}}])
     assert store._core.view().fields() == []
     before = store._core.view()
-    assert store._declare_field("n", "int").count == 1
-    assert store._declare_field("n", "int").count == 0
-    lsn, done = store._core.declare_field("o.s", "str")
-    assert (lsn, done) == (4, True)
+    assert store.index_field("n", "int").count == 1
+    assert store.index_field("n", "int").count == 0
+    done = store.index_field("o.s", "str")
+    assert (done.lsn, done.count) == (4, 1)
     assert before.fields() == [("n", "int"), ("o.s", "str")]  # they have no versions
     assert store.stats()["fields"] == 2
     assert where(before, ("eq", "n", 1)) == where(store, ("eq", "n", 1)) == [1]
     assert where(store, ("eq", "o.s", "x")) == [2]
-    assert store._core.drop_field("n")[1]
-    assert not store._core.drop_field("n")[1]
+    assert store.drop_field("n").count == 1
+    assert store.drop_field("n").count == 0
     store.add(3, metadata={"n": "anything"})
     assert where(store, ("eq", "n", "anything")) == [3]
     with pytest.raises(ConfigError, match="id 3 do not fit: expected int, found str"):
-        store._declare_field("n", "int")
+        store.index_field("n", "int")
     assert store._core.view().fields() == [("o.s", "str")]
 
 
@@ -133,8 +133,8 @@ def test_declared_and_dropped(store):
     ],
 )
 def test_what_does_not_fit(store, type, value, found):
-    store._declare_field("other", "int")
-    store._declare_field("a.b", type)
+    store.index_field("other", "int")
+    store.index_field("a.b", type)
     with pytest.raises(ConfigError, match=rf"row 1 \(id 'tea'\), field 'a.b': .*{found}"):
         store.add([7, "tea"], metadata=[{"a": {"b": None}}, {"a": {"b": value}}])
     assert len(store) == 0
@@ -143,27 +143,27 @@ def test_what_does_not_fit(store, type, value, found):
     with pytest.raises(ConfigError, match="operation 1 of the batch"):
         batched(store, calls)
     assert list(store) == [7]
-    store._drop_field("a.b")
+    store.drop_field("a.b")
     store.add("tea", metadata={"a": {"b": value}})
     with pytest.raises(ConfigError, match=rf"id 'tea' do not fit: .*{found}"):
-        store._declare_field("a.b", type)
+        store.index_field("a.b", type)
 
 
 def test_batches(store):
     with store.batch() as batch:
-        batch._declare_field("n", "int")
-        batch._declare_field("m", "str")
+        batch.index_field("n", "int")
+        batch.index_field("m", "str")
         batch.add([1, 2], metadata=[{"n": 1}, {"n": 2, "m": "two"}])
     assert where(store, ("gt", "n", 1)) == [2]
-    calls = [("_drop_field", "n"), ("_declare_field", "x", "bool"), ("upsert", 3, {"x": 1})]
+    calls = [("drop_field", "n"), ("index_field", "x", "bool"), ("upsert", 3, {"x": 1})]
     with pytest.raises(ConfigError, match="field 'x': expected bool, found int"):
         batched(store, calls)
-    calls = [("upsert", 3, {}), ("_declare_field", "k", "int")]  # too late: a concept is made
+    calls = [("upsert", 3, {}), ("index_field", "k", "int")]  # too late: a concept is made
     with pytest.raises(ConfigError):
         batched(store, calls)
     assert store._core.view().fields() == [("n", "int"), ("m", "str")]
     with pytest.raises(ConfigError, match="declared as int, not float"):
-        store._declare_field("n", "float")
+        store.index_field("n", "float")
 
 
 @pytest.mark.parametrize(
@@ -178,20 +178,18 @@ def test_batches(store):
 )
 def test_what_is_no_field(store, field, type, error):
     with pytest.raises(error):
-        store._declare_field(field, type)
-    with pytest.raises(error):
-        store._core.declare_field(field, type)
+        store.index_field(field, type)
 
 
 def test_limits_and_states(tmp_path):
     with sutra.open(tmp_path / "store") as store:
         for number in range(64):
-            store._declare_field(f"f{number}", "int")
+            store.index_field(f"f{number}", "int")
         with pytest.raises(CapacityError, match="64"):
-            store._declare_field("more", "int")
+            store.index_field("more", "int")
         view = store._core.view()
     with pytest.raises(ClosedError):
-        store._declare_field("more", "int")
+        store.index_field("more", "int")
     assert len(view.fields()) == 64
     view.end()
     for call in (view.fields, lambda: view.where(Predicate(("and", ())))):
@@ -200,17 +198,17 @@ def test_limits_and_states(tmp_path):
     with sutra.open(tmp_path / "store", mode="r") as store:
         assert store._core.view().fields()[63] == ("f63", "int")
         with pytest.raises(ReadOnlyError):
-            store._drop_field("f0")
+            store.drop_field("f0")
 
 
 def test_readers_follow(tmp_path):
     with sutra.open(tmp_path / "store") as store, sutra.open(tmp_path / "store", mode="r") as read:
-        store._declare_field("n", "int")
+        store.index_field("n", "int")
         store.add(range(200), metadata=[{"n": n % 3, "m": n} for n in range(200)])
         read.refresh()
         assert where(read, ("eq", "n", 1)) == list(range(1, 200, 3))
-        store._drop_field("n")
-        store._declare_field("m", "int")
+        store.drop_field("n")
+        store.index_field("m", "int")
         store.upsert(1, metadata={"n": "one"})
         store.compact()
         read.refresh()
@@ -222,7 +220,7 @@ def test_readers_follow(tmp_path):
 def test_a_search_takes_what_passes(store, tools):
     vectors = tools.rows(300)
     store.add(range(300), vectors, metadata=[{"n": n} for n in range(300)])
-    store._declare_field("n", "int")
+    store.index_field("n", "int")
     store.delete(range(0, 300, 7))
     view = store._core.view()
     sets = IdSets([view.where(Predicate(("lt", "n", 50)))])
@@ -232,7 +230,7 @@ def test_a_search_takes_what_passes(store, tools):
 
 def test_repair_does_without_damaged_fields(tmp_path):
     with sutra.open(tmp_path / "store") as store:
-        store._declare_field("name", "str")
+        store.index_field("name", "str")
         store.add(range(10), metadata=[{"name": str(n)} for n in range(10)])
         store.compact()  # leaves one manifest that counts
     for file in (tmp_path / "store").glob("*.seg"):
@@ -390,7 +388,7 @@ def test_as_plainly(tmp_path, seed):
                     store.upsert(id, metadata=held[id])
             if turn in (3, 7):
                 for path in rng.sample(sorted(TYPES), 4):
-                    store._declare_field(path, TYPES[path])
+                    store.index_field(path, TYPES[path])
             if turn == 9:
                 store.compact()
             for _ in range(25):
