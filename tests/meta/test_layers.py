@@ -64,6 +64,7 @@ MODULE_FLOORS = {
     "care": 7,
     "store": 8,
     "__init__": 9,
+    "compat": 10,
     "cli": 10,
     "__main__": 11,
 }
