@@ -259,14 +259,17 @@ class Labelled:
         given = check_count(num_threads, "num_threads", -COUNT_MAX, COUNT_MAX)
         return min(max(given if given > 0 else self._threads, 0), THREADS_MAX)
 
+    def _marks(self) -> npt.NDArray[np.int64]:
+        return np.fromiter(self._marked, np.int64, len(self._marked))
+
     def _passing(self, index: core.Index, filter: Any, queries: int) -> Set | list[Set] | None:
         """Return what may be found, without what is marked; None for everything."""
         with self._lock:
-            marked = np.fromiter(self._marked, np.int64, len(self._marked))
             if filter is None:
-                if len(marked) and self._unmarked is None:
-                    self._unmarked = _as_set(_without(index.ids(), marked))
+                if self._marked and self._unmarked is None:
+                    self._unmarked = _as_set(_without(index.ids(), self._marks()))
                 return self._unmarked
+            marked = self._marks()
             labels = _without(index.ids(), marked) if callable(filter) else marked
         if callable(filter):
             passed = [label for label in labels.tolist() if filter(label)]

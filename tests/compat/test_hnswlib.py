@@ -404,23 +404,24 @@ def test_marks_and_searches_in_threads():
     index = hnswlib.Index("l2", 4)
     index.init_index(20)
     index.add_items(ROWS)
-    wrong = []
+    index.mark_deleted(9)
+    found, failed = set(), []
 
     def search():
-        for _ in range(200):
-            found = index.knn_query(ROWS[:3], k=8)[0]
-            if not {0, 1, 2, 3, 4, 5, 6, 7} >= set(found.ravel().tolist()) - {8, 9}:
-                wrong.append(found)
+        try:
+            for _ in range(200):
+                found.update(index.knn_query(ROWS, k=8)[0].ravel().tolist())
+        except Exception as error:
+            failed.append(error)
 
     searching = [threading.Thread(target=search) for _ in range(2)]
     for thread in searching:
         thread.start()
     for _ in range(100):
         index.mark_deleted(8)
-        index.mark_deleted(9)
-        index.unmark_deleted(9)
         index.unmark_deleted(8)
     for thread in searching:
         thread.join()
-    assert not wrong
-    assert index.knn_query(ROWS, k=1)[0].ravel().tolist() == list(range(10))
+    assert not failed
+    assert set(range(8)) <= found <= set(range(9))  # 8 comes and goes, 9 is never there
+    assert index.knn_query(ROWS[:9], k=1)[0].ravel().tolist() == list(range(9))

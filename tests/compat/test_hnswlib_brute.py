@@ -17,8 +17,8 @@ def index(lib):
 
 
 @pytest.mark.parametrize("space", ["l2", "ip", "cosine"])
-def test_every_search_is_exact(lib, space):
-    index = lib.BFIndex(space, 8)
+def test_every_search_is_exact(space):
+    index = hnswlib.BFIndex(space, 8)
     index.init_index(len(ROWS))
     index.add_items(ROWS)
     index.set_num_threads(2)

@@ -1,12 +1,15 @@
 """What hnswlib's documentation shows, in our words: the same program, one import changed."""
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 DIM = 16
 COUNT = 2000
+PAGE = Path(__file__).parents[2] / "docs" / "hnswlib.md"
 
 
 @pytest.fixture
@@ -108,3 +111,12 @@ def test_measure_recall_with_brute_force(lib, data):
     truth, _ = brute.knn_query(queries, k)
     pairs = zip(found.tolist(), truth.tolist(), strict=True)
     assert np.mean([len(set(a) & set(b)) / k for a, b in pairs]) > 0.95
+
+
+def test_our_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
