@@ -73,6 +73,7 @@ MODULE_FLOORS = {
     "view": 9,
     "store": 10,
     "__init__": 11,
+    "compat": 12,
     "cli": 12,
     "__main__": 13,
 }
