@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,22 +65,15 @@ class Settings:
 class Peer:
     """The driver's end of one worker process."""
 
-    library: str
-    dataset: data.DataSet
-    settings: Settings
-    folder: Path
+    task: worker.Task
+    limit_s: float
     spent_s: float = 0.0
-    result: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start the process."""
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.log = self.folder / f"{self.library}.log"
-        job = worker.Job(
-            self.library, self.dataset, self.settings.queries, str(self.log), self.settings.pin
-        )
-        self.process = context.Process(target=worker.serve, args=(job, other), daemon=True)
+        self.process = context.Process(target=worker.serve, args=(self.task, other), daemon=True)
         self.process.start()
         other.close()
 
@@ -89,8 +82,8 @@ class Peer:
         start = time.monotonic()
         try:
             self.pipe.send((name, *arguments))
-            if not self.pipe.poll(max(1.0, self.settings.limit_s - self.spent_s)):
-                raise PeerFailed(f"{name}: over the limit of {self.settings.limit_s / 60:.0f} min")
+            if not self.pipe.poll(max(1.0, self.limit_s - self.spent_s)):
+                raise PeerFailed(f"{name}: over the limit of {self.limit_s / 60:.0f} min")
             status, value = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join(5)
@@ -100,6 +93,12 @@ class Peer:
         if status != "ok":
             raise PeerFailed(f"{name}: {value}")
         return value
+
+    def last_words(self) -> str:
+        """The end of what the process printed."""
+        log = Path(self.task.log)
+        tail = log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
+        return "\n".join(f"    | {line}" for line in tail)
 
     def stop(self) -> None:
         """End the process, politely first."""
@@ -160,12 +159,15 @@ class SetRun:
         peer = self.peers.pop(name, None)
         if peer is not None:
             peer.stop()
-            if "limit" not in str(error) and peer.log.exists():
-                tail = peer.log.read_text(errors="replace").splitlines()[-8:]
-                say("\n".join(f"    | {line}" for line in tail))
+            if "limit" not in str(error):
+                say(peer.last_words())
+
+    def _peer(self, name: str) -> Peer:
+        s, log = self.settings, str(self.folder / f"{name}.log")
+        return Peer(worker.Job(name, self.dataset, s.queries, log, s.pin), s.limit_s)
 
     def _start(self, name: str) -> None:
-        self.peers[name] = Peer(name, self.dataset, self.settings, self.folder)
+        self.peers[name] = self._peer(name)
         self.results[name]["empty_anonymous"] = self.peers[name].call("hello")["empty_anonymous"]
 
     def _build(self, name: str) -> None:
@@ -183,7 +185,7 @@ class SetRun:
         folder.mkdir()
         result["file_bytes"] = peer.call("save", str(folder))
         if result["file_bytes"] is not None and self.settings.reopen:
-            other = Peer(name, self.dataset, self.settings, self.folder)
+            other = self._peer(name)
             try:
                 other.call("hello")
                 result["open_seconds"] = other.call("open_saved", str(folder))["seconds"]

@@ -270,7 +270,7 @@ class SqliteVec(Store):
     def __init__(self, folder: Path, dim: int, threads: int) -> None:
         super().__init__(folder, dim, threads)
         folder.mkdir(parents=True, exist_ok=True)
-        self.connection = _sqlite(folder / "store.db")
+        self.connection = sqlite(folder / "store.db")
         for statement in (
             "PRAGMA journal_mode=WAL",
             "PRAGMA synchronous=FULL",
@@ -419,7 +419,7 @@ def make(name: str, folder: Path, dim: int, threads: int) -> Store:
     return STORES[name](folder, dim, threads)
 
 
-def _sqlite(file: Path) -> Any:
+def sqlite(file: Path) -> Any:
     """A connection with sqlite-vec, by the first module that can load extensions."""
     extension = importlib.import_module("sqlite_vec")
     reason = "no sqlite3 module"

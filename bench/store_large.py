@@ -229,7 +229,7 @@ def memory(job: Job, searches: int, wanted: float) -> dict[str, Any]:
     """
     importlib.import_module("sutra")
     queries = job.dataset.query_rows()
-    worker._trim()
+    worker.trim()
     empty = machine.anonymous_bytes() or 0
     store = _sutra(job)
     _warm(store, queries)
@@ -238,7 +238,7 @@ def memory(job: Job, searches: int, wanted: float) -> dict[str, Any]:
     while asked < searches:
         store.search(queries, K, ef=ef)
         asked += len(queries)
-    worker._trim()
+    worker.trim()
     anonymous = (machine.anonymous_bytes() or 0) - empty
     mapped = sum(worker.mapped_resident_bytes(job.dataset.directory).values())
     originals = resident_originals(Path(job.folder))

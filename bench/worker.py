@@ -19,7 +19,7 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,17 @@ from bench import adapters, machine
 from bench.data import DataSet
 
 K = 10
+
+
+class Task(Protocol):
+    """What a process is started with: pickled, and sent along."""
+
+    @property
+    def log(self) -> str:
+        """The file that the process prints to."""
+
+    def make(self) -> Any:
+        """What commands are methods of; made in the process, at the first command."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +51,17 @@ class Job:
     pin: int | None = None
     """Core that all queries run on; builds and everything else use all cores."""
 
+    def make(self) -> Worker:
+        """The library in this process."""
+        return Worker(self)
 
-def serve(job: Job, pipe: Connection) -> None:
+
+def serve(task: Task, pipe: Connection) -> None:
     """Answer commands until "stop" or until the driver is gone."""
-    with open(job.log, "ab", buffering=0) as log:
+    with open(task.log, "ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    worker: Worker | None = None
+    worker: Any = None
     while True:
         try:
             name, *arguments = pipe.recv()
@@ -57,7 +72,7 @@ def serve(job: Job, pipe: Connection) -> None:
             return
         try:
             if worker is None:
-                worker = Worker(job)
+                worker = task.make()
             pipe.send(("ok", getattr(worker, name)(*arguments)))
         except BaseException as error:
             traceback.print_exc()
@@ -73,7 +88,7 @@ class Worker:
         self.rows = job.dataset.query_rows(unit=self.adapter.unit)[: job.queries]
         self.queries = [self.adapter.prepare(row) for row in self.rows]
         self.cores = _affinity()
-        _trim()
+        trim()
         self.empty_anonymous = machine.anonymous_bytes()
 
     def hello(self) -> dict[str, Any]:
@@ -89,7 +104,7 @@ class Worker:
         self.adapter.build(base, threads)
         seconds = time.perf_counter() - start
         del base
-        _trim()
+        trim()
         return {"seconds": seconds, "processor_seconds": time.process_time() - processor}
 
     def save(self, folder: str) -> int | None:
@@ -111,7 +126,7 @@ class Worker:
                 self.adapter.query_one(query, K)
             done += min(len(self.queries), count - done)
         before_trim = machine.anonymous_bytes()
-        _trim()
+        trim()
         anonymous = machine.anonymous_bytes()
         empty = self.empty_anonymous or 0
         return {
@@ -207,7 +222,7 @@ def _resident(address: int, size: int) -> int | None:
     return int((np.frombuffer(bytes(flags), dtype=np.uint8) & 1).sum()) * page
 
 
-def _trim() -> None:
+def trim() -> None:
     """Collect garbage and give free heap back to the system, so that all libraries start equal."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):
