@@ -143,7 +143,7 @@ size_t sutra_index_next_vacant(const struct sutra_index *index, size_t row);
 int sutra_front_gather(const struct sutra_front *from, const struct sutra_row_choice *choice,
                        size_t coded, unsigned threads, struct sutra_front *to);
 
-/* compact.c */
+/* compaction.c */
 /* An index with what is alive in another; readers do not see it yet. */
 int sutra_index_make_compact(const struct sutra_index *index, unsigned threads,
                              struct sutra_index **copy_out);
