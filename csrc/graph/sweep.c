@@ -8,7 +8,7 @@
 
 #include "levels.h"
 #include "reach.h"
-#include "repair.h"
+#include "repair_lists.h"
 #include "tree.h"
 #include "workers.h"
 

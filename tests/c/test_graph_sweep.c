@@ -406,7 +406,7 @@ static void changes_are_marked(void)
     REQUIRE(sutra_dirty_seal(&graph.upper_links_dirty, graph.list_count) == SUTRA_OK);
     for (int step = 0; step < 4; step++) {
         if (step == 0)
-            seed_random(8), choose_dead(SCATTERED, &graph, rows, 70, dead);
+            seed_random(8), choose_dead(SCATTERED, &graph, rows, 300, dead);
         const int status = step == 1   ? sweep(&graph, rows, dead, 2)
                            : step == 2 ? sutra_graph_clear_nodes(&graph, dead)
                            : step == 3 ? relink(&graph, rows, dead, 0, 2)

@@ -8,8 +8,8 @@
  * Internal to graph/. Threading: the writer of `to` alone, and nobody writes to `from`.
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef SUTRA_GRAPH_REPAIR_H
-#define SUTRA_GRAPH_REPAIR_H
+#ifndef SUTRA_GRAPH_REPAIR_LISTS_H
+#define SUTRA_GRAPH_REPAIR_LISTS_H
 
 #include "graph.h"
 

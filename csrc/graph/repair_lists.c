@@ -1,9 +1,9 @@
-/* Lists without the dead; see repair.h.
+/* Lists without the dead; see repair_lists.h.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "levels.h"
 #include "prune.h"
-#include "repair.h"
+#include "repair_lists.h"
 #include "tree.h"
 #include "../base/threads.h"
 
