@@ -164,6 +164,7 @@ cdef class StoreCore:
     cdef readonly str metric
     cdef readonly unsigned cores
     cdef readonly bint closed
+    cdef readonly bint secure_delete
     cdef uint32_t known_dim  # 0: ask again
     cdef long process  # that opened the store
     cdef object __weakref__
@@ -171,7 +172,8 @@ cdef class StoreCore:
     def __cinit__(
         self, path, mode, sync, resident, metric, quantization, keep_originals, uint32_t dim,
         uint32_t m, uint32_t ef_construction, unsigned threads, uint64_t max_bytes,
-        uint32_t reconcile_interval_ms, uint32_t flush_threshold, bytes holder,
+        uint32_t reconcile_interval_ms, uint32_t flush_threshold, bint auto_compact,
+        bint secure_delete, bytes holder,
     ):
         cdef sutra_store_options options
         cdef sutra_store_stats_s stats
@@ -209,6 +211,7 @@ cdef class StoreCore:
         options.max_bytes = max_bytes
         options.reconcile_interval_ms = reconcile_interval_ms
         options.flush_threshold = flush_threshold
+        options.no_compaction = not auto_compact
         options.holder = holder
         if encoded is not None:
             folder = encoded
@@ -229,6 +232,7 @@ cdef class StoreCore:
         self.path = path
         self.mode = mode
         self.sync = sync
+        self.secure_delete = secure_delete
         self.cores = sutra_cores_usable()
         check(sutra_store_stats(self.store, &stats))
         self.metric = METRIC_NAMES[stats.options.metric]

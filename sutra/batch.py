@@ -101,6 +101,8 @@ def commit(core: StoreCore, operations: list[Operation]) -> tuple[int, list[Writ
     """Do operations now, all or none; those without items are not worth a record."""
     written = [operation for operation in operations if operation.count]
     lsn, done = core.write(written) if written else (core.visible_lsn, [])
+    if core.secure_delete and core.stats()["dead_slots"]:
+        core.compact()
     counts = iter(done)
     results = []
     for operation in operations:

@@ -126,8 +126,10 @@ class Care:
 
         Notes
         -----
-        Takes as long as building the graph anew. Reads go on; views keep the old files on the
-        disk until they end. The GIL is released.
+        Copies what is left and repairs the graph where it named what is gone; nothing is linked
+        anew. Reads go on, and writes but for the last moment; views keep the old files on the disk
+        until they end. The background thread does it by itself when enough is dead, see `open`.
+        The GIL is released.
         """
         self._core.compact()
 

@@ -46,6 +46,8 @@ def open(
     max_bytes: int | None = None,
     reconcile_interval_ms: int = 10,
     flush_threshold: int = 50_000,
+    auto_compact: bool = True,
+    secure_delete: bool = False,
 ) -> Store:
     """Open a store of concepts, or make one.
 
@@ -84,6 +86,13 @@ def open(
         How often the background thread looks for vectors to link while there are writes.
     flush_threshold : int
         How many vectors may wait to be linked before writers wait for the background thread.
+    auto_compact : bool
+        Compact in the background when a twelfth of what is alive, by bytes, has been deleted or
+        replaced, some thousand concepts at least; see `Store.compact`.
+    secure_delete : bool
+        Compact after every write that deletes or replaces something, before it returns: its bytes
+        are in no file of the store and not in memory then, but for views that still see them. What
+        the medium keeps of removed files is up to the file system. Slow: the store is written anew.
 
     Returns
     -------
@@ -137,6 +146,8 @@ def open(
         0 if max_bytes is None else check_count(max_bytes, "max_bytes", 1, 2**63 - 1),
         check_count(reconcile_interval_ms, "reconcile_interval_ms", 1, 3_600_000),
         check_count(flush_threshold, "flush_threshold", 1, 2**31 - 1),
+        bool(auto_compact),
+        bool(secure_delete),
         _holder(),
     )
     return Store(core, resident)

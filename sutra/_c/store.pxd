@@ -43,6 +43,7 @@ cdef extern from "store/store.h" nogil:
         uint32_t sync_interval_ms
         uint64_t log_bytes
         bint no_thread
+        bint no_compaction
         const char *holder
 
     struct sutra_store:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ def refusals() -> Iterator[None]:
 class Labelled:
     """Vectors with labels, made by `init_index` or `load_index`."""
 
-    _KIND: ClassVar[container.Kind]
+    _KIND: ClassVar[Literal["hnsw", "brute force"]]
     _EXACT: ClassVar[bool]
 
     def __init__(self, space: str, dim: int) -> None:

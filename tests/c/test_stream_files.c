@@ -349,7 +349,7 @@ static void every_count_is_checked(void)
                  {FITTED, 701, "fitted count"},
                  {LINKED, 701, "linked count"},
                  {LINKED, 0, "upper count"},
-                 {ENTRY, UINT64_MAX - 1, "entry point"},
+                 {ENTRY, UINT64_MAX, "entry point"},
                  {ENTRY, words[ENTRY] + 100000, "entry point"},
                  {UPPER, words[UPPER] + 1, "upper count"},
                  {UPPER, 601, "upper count"},
