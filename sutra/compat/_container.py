@@ -25,7 +25,7 @@ import struct
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 from zlib import crc32
 
 from sutra.errors import CorruptError, FormatVersionError
@@ -37,7 +37,6 @@ HEADER = struct.Struct("<8sIIQQIIII")
 BLOCK_BYTES = 1 << 22
 STATE_BYTES_MAX = 1 << 34
 
-Kind = Literal["hnsw", "brute force"]
 PathLike = str | os.PathLike[str]
 
 # The first fields of hnswlib's own files: of Index, and of BFIndex.
@@ -61,7 +60,7 @@ class State:
         Labels marked as deleted, in the order they were marked.
     """
 
-    kind: Kind
+    kind: str
     M: int
     ef_construction: int
     max_elements: int

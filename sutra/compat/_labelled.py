@@ -37,7 +37,7 @@ def refusals() -> Iterator[None]:
 class Labelled:
     """Vectors with labels, made by `init_index` or `load_index`."""
 
-    _KIND: ClassVar[container.Kind]
+    _KIND: ClassVar[str]
     _EXACT: ClassVar[bool]
 
     def __init__(self, space: str, dim: int) -> None:
