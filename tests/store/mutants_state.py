@@ -253,7 +253,7 @@ MUTANTS = (
     mutant(
         "a pinned view does not keep records as they are",
         "store/apply.c",
-        "    const bool in_place = !__atomic_load_n(&store->pinned, __ATOMIC_ACQUIRE);\n",
+        "    const bool in_place = !__atomic_load_n(&store->pinned, __ATOMIC_SEQ_CST);\n",
         "    const bool in_place = true;\n",
         "test_store_read:views_stand_still",
     ),
