@@ -189,6 +189,55 @@ class Lancedb(Store):
         return len(self.plain.search().where(condition).limit(count).to_arrow())
 
 
+class LancedbSynced(Lancedb):
+    """LanceDB, and after every batch a sync of the files and directories that are new since.
+
+    It never changes a file that is there, so one sync of each new file is enough, and one of each
+    directory that got an entry: what it could do at least if it synced.
+    """
+
+    durable = "the benchmark syncs every new file, and its directory, after each batch"
+    synced = True
+
+    def __init__(self, folder: Path, dim: int, threads: int) -> None:
+        super().__init__(folder, dim, threads)
+        self.known: dict[str, int] = {}
+
+    def add(self, prepared: Any) -> None:
+        super().add(prepared)
+        self._sync()
+
+    def add_plain(self, prepared: Any) -> None:
+        super().add_plain(prepared)
+        self._sync()
+
+    def _sync(self) -> None:
+        waiting = [str(self.folder)]
+        while waiting:
+            place = waiting.pop()
+            changed = os.stat(place).st_mtime_ns
+            new = self.known.get(place) != changed
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif new and entry.path not in self.known:
+                        _sync_path(entry.path)
+                        self.known[entry.path] = 0
+            if new:
+                _sync_path(place)
+                self.known[place] = changed
+
+
+def _sync_path(path: str) -> None:
+    """Bring a file or a directory to the medium."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Zvec(Store):
     """zvec, flushed after every batch; a write takes 1,024 documents at most."""
 
@@ -406,6 +455,7 @@ class Qdrant(Store):
 STORES: dict[str, type[Store]] = {
     "sutra": Sutra,
     "lancedb": Lancedb,
+    "lancedb+sync": LancedbSynced,
     "zvec": Zvec,
     "sqlite-vec": SqliteVec,
     "chromadb": Chromadb,
