@@ -95,6 +95,19 @@ static int build(struct sutra_store *store, struct compaction *compaction)
     return status;
 }
 
+/* Rows that waited to be linked do so no more: writers may be waiting for that. The writer's lock
+ * is held. */
+static void use_copy(struct sutra_store *store, struct compaction *compaction)
+{
+    sutra_store_swap_state(store, compaction->fresh);
+    compaction->fresh = NULL;
+    pthread_mutex_lock(&store->commit);
+    if (!sutra_store_pending(store))
+        store->pending_since_ns = 0;
+    pthread_cond_broadcast(&store->changed);
+    pthread_mutex_unlock(&store->commit);
+}
+
 static int compact_with_log(struct sutra_store *store, struct compaction *compaction)
 {
     pthread_mutex_lock(&store->writer);
@@ -108,10 +121,8 @@ static int compact_with_log(struct sutra_store *store, struct compaction *compac
     status = sutra_store_sync(store);
     if (status == SUTRA_OK)
         status = catch_up(store, compaction);
-    if (status == SUTRA_OK) {
-        sutra_store_swap_state(store, compaction->fresh);
-        compaction->fresh = NULL;
-    }
+    if (status == SUTRA_OK)
+        use_copy(store, compaction);
     pthread_mutex_unlock(&store->writer);
     return status;
 }
@@ -122,10 +133,8 @@ static int compact_in_memory(struct sutra_store *store, struct compaction *compa
     int status = begin(store, compaction);
     if (status == SUTRA_OK)
         status = build(store, compaction);
-    if (status == SUTRA_OK) {
-        sutra_store_swap_state(store, compaction->fresh);
-        compaction->fresh = NULL;
-    }
+    if (status == SUTRA_OK)
+        use_copy(store, compaction);
     pthread_mutex_unlock(&store->writer);
     return status;
 }

@@ -182,5 +182,39 @@ static void hardly_any_left(void)
     }
 }
 
+/* A writer that waits, while the copy is made, until fewer rows are pending goes on when they are
+ * linked in the copy. */
+static void waiting_for_room(void)
+{
+    enum { BATCH = 512, BATCHES = 160, NUMBERS = 8 };
+    static float vectors[BATCH * MODEL_DIM];
+    static int64_t ids[BATCH];
+    struct place place;
+    struct sutra_store_stats stats;
+    REQUIRE(open_way(&place, &(struct way){SUTRA_QUANT_U8, 1, false}) == SUTRA_OK);
+    CHECK_EQ(place_close(&place), SUTRA_OK);
+    place.options.no_thread = false;
+    place.options.reconcile_interval_ms = 1;
+    place.options.flush_threshold = 2 * SUTRA_FLAT_ROWS;
+    REQUIRE(place_open(&place, SUTRA_STORE_APPEND) == SUTRA_OK);
+    for (int64_t batch = 0; batch < BATCHES; batch++) {
+        for (int64_t j = 0; j < BATCH; j++) {
+            ids[j] = batch % NUMBERS * BATCH + j;
+            make_vector((uint64_t)(batch * BATCH + j), vectors + j * (int64_t)MODEL_DIM);
+        }
+        struct sutra_op op = vector_op(ids, BATCH, vectors);
+        op.put.replace = true;
+        CHECK_EQ(write_op(&place, op), SUTRA_OK);
+    }
+    CHECK_EQ(count_now(&place), BATCH * NUMBERS);
+    CHECK_EQ(sutra_store_settle(place.store), SUTRA_OK);
+    CHECK_EQ(sutra_store_verify(place.store, true, NULL, &place.fault), SUTRA_OK);
+    CHECK_EQ(sutra_store_stats(place.store, &stats), SUTRA_OK);
+    CHECK(stats.dead_slots < (uint64_t)BATCH * (BATCHES - NUMBERS)); /* it did compact */
+    CHECK(stats.pending == 0 && stats.reconciler_lag_ms == 0);
+    place_deinit(&place);
+}
+
 CHECK_MAIN(CASE(bytes_with_originals), CASE(bytes_alone), CASE(nibbles_with_originals),
-           CASE(nibbles_alone), CASE(no_codes), CASE(in_memory), CASE(hardly_any_left))
+           CASE(nibbles_alone), CASE(no_codes), CASE(in_memory), CASE(hardly_any_left),
+           CASE(waiting_for_room))
