@@ -58,7 +58,7 @@ def as_path(path: Any, name: str = "path") -> str:
     except UnicodeEncodeError as error:
         raise ConfigError(f"{name}={path!r} is no valid text ({error})") from None
     if not 1 <= size <= PATH_BYTES_MAX:
-        raise ConfigError(f"{name}: {size} bytes in UTF-8, expected 1 to {PATH_BYTES_MAX}")
+        raise ConfigError(f"{name}: a path of {size} bytes in UTF-8, expected 1 to {PATH_BYTES_MAX}")
     return str(path)
 
 
@@ -286,5 +286,5 @@ def _meant(key: str, known: tuple[str, ...]) -> str:
     """Return a question that a misspelled operator raises, or nothing."""
     from difflib import get_close_matches  # on demand: the package imports little
 
-    near = get_close_matches(key.lower(), known, 1)
+    near = get_close_matches(key.lower(), known, 1, 0.7)
     return f"; did you mean {near[0]}?" if near else ""

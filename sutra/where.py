@@ -133,6 +133,11 @@ class Field:
     def __le__(self, value: object) -> Condition:
         return self._compared("lte", value)
 
+    def __call__(self, *args: object, **options: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is a field, not a method: fields have isin, notin, contains and exists"
+        )
+
     def _compared(self, kind: str, value: object) -> Condition:
         return Condition._of(comparison(kind, self._path, value, f"{self!r} {SYMBOLS[kind]}"))
 
@@ -215,6 +220,9 @@ class Fields:
 
     def __getitem__(self, path: str) -> Field:
         return Field(path)
+
+    def __call__(self, *args: object, **options: object) -> NoReturn:
+        raise TypeError("F is not called: F.year and F['any name'] are fields")
 
     def __reduce__(self) -> str:
         return "F"

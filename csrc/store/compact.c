@@ -95,6 +95,19 @@ static int build(struct sutra_store *store, struct compaction *compaction)
     return status;
 }
 
+/* Rows that waited to be linked do so no more: writers may be waiting for that. The writer's lock
+ * is held. */
+static void use_copy(struct sutra_store *store, struct compaction *compaction)
+{
+    sutra_store_swap_state(store, compaction->fresh);
+    compaction->fresh = NULL;
+    pthread_mutex_lock(&store->commit);
+    if (!sutra_store_pending(store))
+        store->pending_since_ns = 0;
+    pthread_cond_broadcast(&store->changed);
+    pthread_mutex_unlock(&store->commit);
+}
+
 static int compact_with_log(struct sutra_store *store, struct compaction *compaction)
 {
     pthread_mutex_lock(&store->writer);
@@ -108,10 +121,8 @@ static int compact_with_log(struct sutra_store *store, struct compaction *compac
     status = sutra_store_sync(store);
     if (status == SUTRA_OK)
         status = catch_up(store, compaction);
-    if (status == SUTRA_OK) {
-        sutra_store_swap_state(store, compaction->fresh);
-        compaction->fresh = NULL;
-    }
+    if (status == SUTRA_OK)
+        use_copy(store, compaction);
     pthread_mutex_unlock(&store->writer);
     return status;
 }
@@ -122,10 +133,8 @@ static int compact_in_memory(struct sutra_store *store, struct compaction *compa
     int status = begin(store, compaction);
     if (status == SUTRA_OK)
         status = build(store, compaction);
-    if (status == SUTRA_OK) {
-        sutra_store_swap_state(store, compaction->fresh);
-        compaction->fresh = NULL;
-    }
+    if (status == SUTRA_OK)
+        use_copy(store, compaction);
     pthread_mutex_unlock(&store->writer);
     return status;
 }
@@ -189,11 +198,6 @@ int sutra_store_compact(struct sutra_store *store)
 
 /* ---- when it pays */
 
-/* Fewer dead versions are not worth rewriting the store for, whatever their share. */
-#define DEAD_MIN 4096u
-/* Of what is alive, so large a part may be dead: a twelfth. */
-#define DEAD_SHARE 12u
-
 bool sutra_store_compaction_due(const struct sutra_store *store, const struct sutra_state *state)
 {
     const struct sutra_concepts *concepts = &state->concepts;
@@ -201,13 +205,14 @@ bool sutra_store_compaction_due(const struct sutra_store *store, const struct su
     const uint64_t rows = state->index ? sutra_stream_rows(state->index) : 0;
     const uint64_t dead_rows = state->index ? sutra_stream_dead(state->index) : 0;
     const uint64_t row_bytes = state->index ? sutra_stream_row_bytes(state->index) : 0;
-    if (store->options.no_compaction || dead_slots < DEAD_MIN || dead_slots < store->compact_from)
+    if (store->options.no_compaction || dead_slots < store->options.compact_dead ||
+        dead_slots < store->compact_from)
         return false;
     /* Contents of the dead are taken to be as long as those of the others. */
     const uint64_t slot_bytes =
         sizeof(struct sutra_record) + 2 * sizeof(uint64_t) + concepts->heap.used / slots;
     const uint64_t dead = dead_rows * row_bytes + dead_slots * slot_bytes;
-    return dead >= (rows * row_bytes + slots * slot_bytes - dead) / DEAD_SHARE;
+    return dead >= (rows * row_bytes + slots * slot_bytes - dead) / store->options.compact_share;
 }
 
 /* ---- following: how a read-only handle sees what a writer has done since */

@@ -13,6 +13,8 @@
 #define DEFAULT_M 16u
 #define DEFAULT_EF_CONSTRUCTION 200u
 #define DEFAULT_LOG_BYTES ((uint64_t)64 << 20)
+#define DEFAULT_COMPACT_DEAD 4096u
+#define DEFAULT_COMPACT_SHARE 12u
 /* A log shorter than this is not worth a checkpoint at close: replaying it takes milliseconds. */
 #define CLOSE_LOG_BYTES ((uint64_t)1 << 20)
 /* So many linked rows that are not saved would have to be linked again. */
@@ -46,6 +48,10 @@ static void default_options(struct sutra_store *store)
         options->sync_interval_ms = 100;
     if (!options->log_bytes)
         options->log_bytes = DEFAULT_LOG_BYTES;
+    if (!options->compact_dead)
+        options->compact_dead = DEFAULT_COMPACT_DEAD;
+    if (!options->compact_share)
+        options->compact_share = DEFAULT_COMPACT_SHARE;
     store->checkpoint_at = options->log_bytes;
 }
 

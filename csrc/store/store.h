@@ -51,7 +51,10 @@ struct sutra_store_options {
     uint64_t log_bytes;             /* checkpoint when the log has grown by this; 0: 64 MiB */
     bool no_thread;                 /* no background thread: the caller calls _reconcile */
     bool no_compaction;             /* but when _compact is called */
-    const char *holder;             /* what to tell others who has the lock; NULL: nothing */
+    uint64_t compact_dead;          /* fewer dead versions are left alone; 0: 4,096 */
+    uint32_t compact_share; /* one part in so many of the living, by bytes, may be dead before
+                               the store is compacted; 0: 12 */
+    const char *holder;     /* what to tell others who has the lock; NULL: nothing */
 };
 
 struct sutra_store;

@@ -44,6 +44,8 @@ cdef extern from "store/store.h" nogil:
         uint64_t log_bytes
         bint no_thread
         bint no_compaction
+        uint64_t compact_dead
+        uint32_t compact_share
         const char *holder
 
     struct sutra_store:

@@ -338,8 +338,9 @@ struct job {
     uint64_t snapshot;
     size_t actions[WORK_ACTIONS];
     uint64_t checkpoints;
-    size_t wrong; /* statuses and results that were not as they must be */
-    int status;   /* of the last call */
+    size_t compactions; /* that background work did */
+    size_t wrong;       /* statuses and results that were not as they must be */
+    int status;         /* of the last call */
 };
 
 static inline struct job *job_new(const struct sutra_io *io, struct sutra_simulated *fs,
@@ -367,6 +368,13 @@ static inline void job_free(struct job *job)
     free(job->model);
     free(job->spare);
     free(job);
+}
+
+/* Background work compacts whenever something is dead. */
+static inline void job_compact_eagerly(struct job *job)
+{
+    job->options.compact_dead = 1;
+    job->options.compact_share = UINT32_MAX;
 }
 
 static inline uint64_t job_operations(const struct job *job)
@@ -486,10 +494,20 @@ static inline void job_compare(struct job *job)
                "the store is as the model");
 }
 
+static inline int job_reconcile(struct job *job)
+{
+    struct sutra_store_stats before = {0}, after = {0};
+    bool busy;
+    (void)sutra_store_stats(job->store, &before);
+    job->status = sutra_store_reconcile(job->store, &busy);
+    (void)sutra_store_stats(job->store, &after);
+    job->compactions += after.dead_slots < before.dead_slots;
+    return job->status;
+}
+
 /* One action; returns its status. */
 static inline int job_step(struct job *job)
 {
-    bool busy;
     const int action = draw_action(job->work, job->model, job->spare);
     struct call *call = begin_call(job, action);
     call->issued = job->lsn;
@@ -513,7 +531,7 @@ static inline int job_step(struct job *job)
         job->status = sutra_store_checkpoint(job->store);
         break;
     case WORK_RECONCILE:
-        job->status = sutra_store_reconcile(job->store, &busy);
+        (void)job_reconcile(job);
         break;
     case WORK_SETTLE:
         job->status = sutra_store_settle(job->store);

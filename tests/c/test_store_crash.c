@@ -419,6 +419,9 @@ static struct job *recorded_job(uint64_t seed, int sync, size_t calls)
     CHECK_EQ(sutra_simulated_new(seed, &fs), 0);
     CHECK_EQ(sutra_simulated_record(fs), 0);
     struct job *job = job_new(sutra_simulated_io(fs), fs, seed, sync);
+    /* The work of even seeds is compacted whenever something is dead. */
+    if (seed % 2 == 0)
+        job_compact_eagerly(job);
     job_start(job);
     job_run(job, calls);
     CHECK_EQ(job->wrong, 0);
@@ -457,32 +460,41 @@ static void try_job(uint64_t seed, int sync, size_t calls, size_t step, size_t d
         crash_again(job, &crash, &bounds, &tally);
     }
     (void)fprintf(stderr,
-                  "sync %s, seed %llu: %zu calls, %llu operations, %llu checkpoints: %zu crashes, "
-                  "%zu second crashes\n",
+                  "sync %s, seed %llu: %zu calls, %llu operations, %llu checkpoints, %zu "
+                  "compactions: %zu crashes, %zu second crashes\n",
                   names[sync], (unsigned long long)seed, job->call_count, (unsigned long long)last,
-                  (unsigned long long)job->checkpoints, tally.states, tally.doubles);
+                  (unsigned long long)job->checkpoints, job->compactions, tally.states,
+                  tally.doubles);
     CHECK_EQ(tally.wrong, 0);
     CHECK(tally.states * step >= last);
+    CHECK_EQ(job->compactions > 0, seed % 2 == 0);
     free_job(job);
 }
 
 static void crashes_with_sync_full(void)
 {
     const size_t divisor = tests_divisor();
-    try_job(first_seed(), SUTRA_SYNC_FULL, 2000, divisor, 20 / divisor + 1);
+    try_job(2 * first_seed() - 1, SUTRA_SYNC_FULL, 2000, divisor, 20 / divisor + 1);
 }
 
 static void crashes_with_sync_interval(void)
 {
     const size_t divisor = tests_divisor();
-    try_job(first_seed() + 1, SUTRA_SYNC_INTERVAL, tests_are_slow() ? 2000 : 500, divisor,
+    try_job(2 * first_seed(), SUTRA_SYNC_INTERVAL, tests_are_slow() ? 2000 : 500, divisor,
             4 / divisor + 1);
 }
 
 static void crashes_with_sync_off(void)
 {
     const size_t divisor = tests_divisor();
-    try_job(first_seed() + 2, SUTRA_SYNC_OFF, tests_are_slow() ? 2000 : 500, divisor,
+    try_job(2 * first_seed() + 1, SUTRA_SYNC_OFF, tests_are_slow() ? 2000 : 500, divisor,
+            4 / divisor + 1);
+}
+
+static void crashes_with_eager_compaction(void)
+{
+    const size_t divisor = tests_divisor();
+    try_job(2 * first_seed() + 2, SUTRA_SYNC_FULL, tests_are_slow() ? 2000 : 700, divisor,
             4 / divisor + 1);
 }
 
@@ -513,4 +525,4 @@ static void one_state(void)
 }
 
 CHECK_MAIN(CASE(one_state), CASE(crashes_with_sync_full), CASE(crashes_with_sync_interval),
-           CASE(crashes_with_sync_off))
+           CASE(crashes_with_sync_off), CASE(crashes_with_eager_compaction))

@@ -365,7 +365,7 @@ static void write_meanwhile(struct sutra_store **to, bool wait)
     struct sutra_store *const store = *to;
     *to = NULL;
     if (store != NULL)
-        meanwhile.status = write_two(store, 100, 7, wait, &meanwhile.lsn);
+        meanwhile.status = write_two(store, 1000, 7, wait, &meanwhile.lsn);
 }
 
 static float dot_and_write(const float *a, const float *b, size_t dim)
@@ -381,18 +381,22 @@ static int sync_and_write(void *context, int fd)
     return status;
 }
 
-/* A store with twenty concepts that have vectors, whose calls go by way of the hooks. */
+/* Vectors of the store below: enough that a compaction has a graph to link. */
+#define HOOKED (SUTRA_FLAT_ROWS + 88)
+
+/* A store of concepts with vectors, not linked yet, whose calls go by way of the hooks. */
 static bool open_hooked(struct sutra_simulated **fs_out, struct sutra_store **store_out)
 {
     static struct sutra_kernels kernels;
     static struct sutra_io io;
-    const struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
-    int64_t ids[20];
-    float vectors[20 * MODEL_DIM];
+    struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
+    int64_t ids[HOOKED];
+    float vectors[HOOKED * MODEL_DIM];
     struct sutra_fault fault;
     uint64_t lsn;
-    struct sutra_op op = vector_op(ids, 20, vectors);
-    for (size_t j = 0; j < 20; j++) {
+    struct sutra_op op = vector_op(ids, HOOKED, vectors);
+    options.quantization = SUTRA_QUANT_NONE;
+    for (size_t j = 0; j < HOOKED; j++) {
         ids[j] = (int64_t)j;
         make_vector(j, vectors + j * MODEL_DIM);
     }
@@ -410,7 +414,7 @@ static bool open_hooked(struct sutra_simulated **fs_out, struct sutra_store **st
 }
 
 /* The copy is made from a view; what is written before the copy is in use must be in it all the
- * same. It looks at each vector: the write comes with the first of these looks. */
+ * same. The copy links what was pending: the write comes with the first distance. */
 static void written_while_compacting(void)
 {
     struct sutra_simulated *fs;
@@ -421,12 +425,12 @@ static void written_while_compacting(void)
     const struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
     REQUIRE(open_hooked(&fs, &store));
     const struct sutra_io *const io = sutra_simulated_io(fs);
-    CHECK_EQ(write_two(store, 50, 3, true, &lsn), SUTRA_OK); /* one is dead: there is a copy */
+    CHECK_EQ(write_two(store, 900, 3, true, &lsn), SUTRA_OK); /* one is dead: there is a copy */
     meanwhile.in_dot = store;
     CHECK_EQ(sutra_store_compact(store), SUTRA_OK);
     CHECK_EQ(meanwhile.status, SUTRA_OK);
     CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
-    CHECK_EQ(shown.live, 22);
+    CHECK_EQ(shown.live, HOOKED + 2);
     drop_store(store);
     CHECK_EQ(open_store(io, STORE_PATH, &options, &store), SUTRA_OK);
     if (store != NULL) {
@@ -447,17 +451,17 @@ static void written_while_syncing(void)
     uint64_t lsn = 0;
     REQUIRE(open_hooked(&fs, &store));
     meanwhile.in_sync = store;
-    CHECK_EQ(write_two(store, 50, 3, true, &lsn), SUTRA_OK);
+    CHECK_EQ(write_two(store, 900, 3, true, &lsn), SUTRA_OK);
     CHECK_EQ(meanwhile.status, SUTRA_OK);
     CHECK_EQ(meanwhile.lsn, lsn + 1);
     CHECK_EQ(sutra_store_durable_lsn(store), lsn);
     CHECK_EQ(sutra_store_visible_lsn(store), lsn);
     CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
-    CHECK_EQ(shown.live, 21);
+    CHECK_EQ(shown.live, HOOKED + 1);
     CHECK_EQ(sutra_store_wait(store, lsn + 1), SUTRA_OK);
     CHECK_EQ(sutra_store_durable_lsn(store), lsn + 1);
     CHECK_EQ(store_shows(store, &shown), SUTRA_OK);
-    CHECK_EQ(shown.live, 22);
+    CHECK_EQ(shown.live, HOOKED + 2);
     drop_store(store);
     sutra_simulated_free(fs);
 }

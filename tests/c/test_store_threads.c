@@ -337,6 +337,8 @@ static void run_scene(struct scene *scene, size_t moves)
     options.no_thread = false;
     options.reconcile_interval_ms = 1;
     options.log_bytes = 32768;
+    options.compact_dead = ACCOUNTS / 2;
+    options.compact_share = 1000;
     options.threads = 2;
     pthread_t writers[WRITERS], readers[READERS], carer;
     static struct writer writing[WRITERS];
@@ -410,6 +412,8 @@ static void in_memory(void)
     struct sutra_store_options options = store_options(SUTRA_STORE_APPEND, SUTRA_SYNC_FULL);
     options.no_thread = false;
     options.reconcile_interval_ms = 1;
+    options.compact_dead = ACCOUNTS / 2;
+    options.compact_share = 1000;
     static struct writer writing[WRITERS];
     pthread_t writers[WRITERS], readers[READERS];
     struct reader reading[READERS];

@@ -137,6 +137,8 @@ def test_what_is_no_value(given, error):
     ("make", "words"),
     [
         (lambda: bool(F.a == 1), "&"),
+        (lambda: F.a.startswith("x"), "not a method.*contains"),
+        (lambda: F("a"), r"F\.year"),
         (lambda: 1990 <= F.year < 2000, r"\(F.year >= 1990\) & \(F.year < 2000\)"),
         (lambda: F.a == 1 and F.b == 2, "in place of and"),
         (lambda: not F.a, "compare it"),
