@@ -19,8 +19,6 @@
 #define WALK_ROWS_EACH 90u
 /* From one row in so many on, two hops from a node lead to enough others. */
 #define WALK_SHARE_MIN 50u
-/* Of the best, so many are looked up in the order of the codes. */
-#define DOUBT_ROWS 32u
 
 struct passing_search {
     const struct sutra_front *front;
@@ -67,27 +65,6 @@ static size_t scan_codes(const struct passing_search *search, const struct sutra
         count = next;
     }
     return kept;
-}
-
-/* Did the order of the pool, by codes, say little about which are the best? */
-static bool is_doubtful(const struct passing_search *search, const uint64_t *pool,
-                        size_t pool_count, size_t wanted)
-{
-    const struct sutra_work_query *const query = search->query;
-    const size_t ranked = pool_count < wanted ? pool_count : wanted;
-    const size_t asked = query->best_count < DOUBT_ROWS ? query->best_count : DOUBT_ROWS;
-    if (search->front->options.quantization == SUTRA_QUANT_NONE || pool_count < wanted ||
-        query->best_count == 0)
-        return false;
-    size_t sum = 0;
-    for (size_t j = 0; j < asked; j++) {
-        size_t place = 0;
-        while (place < ranked && sutra_pool_id(pool[place]) != sutra_pool_id(query->best[j]))
-            place++;
-        sum += place;
-    }
-    /* In order, the first of them lie at asked / 2 on average; in no order, at ranked / 2. */
-    return 4 * sum > asked * (asked + ranked);
 }
 
 static size_t published_seeds(const struct sutra_sieve *sieve, size_t nodes, uint32_t *seeds_out)
@@ -141,7 +118,8 @@ int sutra_front_search_passing(const struct sutra_front *front, const struct sut
     else
         found = scan_codes(&search, space, walk_query, 0, coded, walk->pool, 0, wanted);
     sutra_front_rank(front, query, walk->pool, found, wanted, k);
-    if (is_doubtful(&search, walk->pool, found, wanted)) {
+    if (front->options.quantization != SUTRA_QUANT_NONE && found >= wanted &&
+        sutra_query_is_doubtful(query, walk->pool, wanted)) {
         plan_out->doubtful = true;
         query->best_count = 0;
         scan_exactly(&search, 0, coded);

@@ -222,8 +222,13 @@ void sutra_front_set_query(const struct sutra_front *front, struct sutra_work_qu
                            const float *vector, bool coded);
 /* How many of the rows found by a walk of width ef deserve a rerank. */
 size_t sutra_index_rerank_rows(size_t k, size_t ef);
-/* Take the first `wanted` of the rows found among the query's best, by the best distance known;
- * without quantization, where a walk's keys are distances, they become the best. */
+/* Did the order of a pool, which codes gave, say little about which of the `ranked` first of it are
+ * the best? */
+bool sutra_query_is_doubtful(const struct sutra_work_query *query, const uint64_t *pool,
+                             size_t ranked);
+/* Take the first `wanted` of the rows found among the query's best, by the best distance known, and
+ * if their order by codes proves doubtful the others as well; without quantization, where a walk's
+ * keys are distances, they become the best. */
 void sutra_front_rank(const struct sutra_front *front, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k);
 /* filtered_search.c: the k best of the rows that pass. Rows below `nodes` are in the graph, those

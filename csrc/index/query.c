@@ -16,6 +16,8 @@
  * its first 32 almost always (docs/evidence.md), and a wide walk deserves a wider rerank. */
 #define RERANK_SPARE 22u
 #define RERANK_BLOCK 64u
+/* Of the best, so many are looked up in the order of the codes. */
+#define DOUBT_ROWS 32u
 
 /* ---- scratch */
 
@@ -177,6 +179,21 @@ size_t sutra_index_rerank_rows(size_t k, size_t ef)
     return k + RERANK_SPARE > ef / 2 ? k + RERANK_SPARE : ef / 2;
 }
 
+bool sutra_query_is_doubtful(const struct sutra_work_query *query, const uint64_t *pool,
+                             size_t ranked)
+{
+    const size_t asked = query->best_count < DOUBT_ROWS ? query->best_count : DOUBT_ROWS;
+    size_t sum = 0;
+    for (size_t j = 0; j < asked; j++) {
+        size_t place = 0;
+        while (place < ranked && sutra_pool_id(pool[place]) != sutra_pool_id(query->best[j]))
+            place++;
+        sum += place;
+    }
+    /* In order, the first of them lie at asked / 2 on average; in no order, at ranked / 2. */
+    return 4 * sum > asked * (asked + ranked);
+}
+
 void sutra_front_rank(const struct sutra_front *front, struct sutra_work_query *query,
                       const uint64_t *found, size_t found_count, size_t wanted, size_t k)
 {
@@ -186,8 +203,11 @@ void sutra_front_rank(const struct sutra_front *front, struct sutra_work_query *
     } else if (!sutra_front_has_originals(front) && !front->planes.plane[SUTRA_PLANE_LOW].base) {
         query->best_count = take_walk_keys(front, query, found, found_count, k);
     } else {
-        query->best_count =
-            rerank(front, query, found, wanted < found_count ? wanted : found_count, k);
+        const size_t ranked = wanted < found_count ? wanted : found_count;
+        query->best_count = rerank(front, query, found, ranked, k);
+        /* Rows far from all others but near to one another have codes that are all but alike. */
+        if (ranked < found_count && sutra_query_is_doubtful(query, found, ranked))
+            query->best_count = rerank(front, query, found + ranked, found_count - ranked, k);
     }
 }
 

@@ -56,18 +56,8 @@ def half_equal(rng):
 SHAPES = (along_a_line, cluster_by_cluster, all_equal, integer_grid, half_equal)
 
 
-COARSE = pytest.mark.xfail(
-    strict=True,
-    reason="codes share one scale: inside a cluster that is tight beside it they are all alike",
-)
-CASES = [
-    pytest.param(shape, codes, marks=COARSE if shape is cluster_by_cluster and codes else ())
-    for codes in (True, False)
-    for shape in SHAPES
-]
-
-
-@pytest.mark.parametrize(("shape", "codes"), CASES)
+@pytest.mark.parametrize("codes", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("parts", [1, 8])
 def test_finds_the_nearest_and_reaches_all(tools, shape, codes, parts):
     rng = np.random.default_rng(11)
