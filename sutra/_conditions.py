@@ -58,7 +58,9 @@ def as_path(path: Any, name: str = "path") -> str:
     except UnicodeEncodeError as error:
         raise ConfigError(f"{name}={path!r} is no valid text ({error})") from None
     if not 1 <= size <= PATH_BYTES_MAX:
-        raise ConfigError(f"{name}: a path of {size} bytes in UTF-8, expected 1 to {PATH_BYTES_MAX}")
+        raise ConfigError(
+            f"{name}: a path of {size} bytes in UTF-8, expected 1 to {PATH_BYTES_MAX}"
+        )
     return str(path)
 
 

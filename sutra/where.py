@@ -134,6 +134,7 @@ class Field:
         return self._compared("lte", value)
 
     def __call__(self, *args: object, **options: object) -> NoReturn:
+        """Refuse to be called, and say what can be."""
         raise TypeError(
             f"{self!r} is a field, not a method: fields have isin, notin, contains and exists"
         )

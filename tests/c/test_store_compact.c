@@ -152,6 +152,23 @@ static void in_memory(void)
     check_way(&(struct way){SUTRA_QUANT_U4, 1, true});
 }
 
+/* A third of what is alive may be dead, and no more. */
+static void share_of_the_dead(void)
+{
+    struct place place;
+    REQUIRE(open_way(&place, &(struct way){SUTRA_QUANT_U8, 1, false}) == SUTRA_OK);
+    place.options.compact_share = 3;
+    CHECK_EQ(place_reopen(&place), SUTRA_OK);
+    CHECK_EQ(put_vectors(&place, 0, COUNT), SUTRA_OK);
+    CHECK_EQ(delete_some(&place, 0), SUTRA_OK); /* 150 of 1050 */
+    CHECK(!compacts(&place));
+    CHECK_EQ(delete_some(&place, STEP), SUTRA_OK); /* 300 of 900 */
+    CHECK(compacts(&place));
+    CHECK_EQ(delete_some(&place, 2 * STEP), SUTRA_OK); /* 150 of 750 */
+    CHECK(!compacts(&place));
+    place_deinit(&place);
+}
+
 /* All dead, or so many that no graph pays: the store goes on from there. */
 static void hardly_any_left(void)
 {
@@ -217,4 +234,4 @@ static void waiting_for_room(void)
 
 CHECK_MAIN(CASE(bytes_with_originals), CASE(bytes_alone), CASE(nibbles_with_originals),
            CASE(nibbles_alone), CASE(no_codes), CASE(in_memory), CASE(hardly_any_left),
-           CASE(waiting_for_room))
+           CASE(share_of_the_dead), CASE(waiting_for_room))

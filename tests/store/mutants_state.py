@@ -152,7 +152,7 @@ MUTANTS = (
         "store/compact.c",
         "    return dead >= (rows * row_bytes + slots * slot_bytes - dead) / ",
         "    return dead <= (rows * row_bytes + slots * slot_bytes) * ",
-        "test_store.c:compaction_by_itself",
+        "test_store_compact:share_of_the_dead",
     ),
     mutant(
         "writers are not told that a compaction has linked",
