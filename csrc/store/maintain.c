@@ -259,10 +259,25 @@ static void make_resident(struct sutra_store *store)
     pthread_mutex_unlock(&store->maintenance);
 }
 
+/* Only writes ask whether so much is dead that compaction pays: what a handle before this one has
+ * left is asked for once. */
+static void look_for_dead(struct sutra_store *store)
+{
+    pthread_mutex_lock(&store->writer);
+    const struct sutra_state *state = sutra_store_state(store);
+    const bool due = state && sutra_store_compaction_due(store, state);
+    pthread_mutex_lock(&store->commit);
+    store->compaction_due = store->compaction_due || due;
+    store->work_due = store->work_due || due;
+    pthread_mutex_unlock(&store->commit);
+    pthread_mutex_unlock(&store->writer);
+}
+
 static void *run(void *argument)
 {
     struct sutra_store *store = argument;
     make_resident(store);
+    look_for_dead(store);
     pthread_mutex_lock(&store->commit);
     struct waiting waiting = {.patience = 1, .marker_lsn = store->applied_lsn};
     while (!__atomic_load_n(&store->stop, __ATOMIC_ACQUIRE)) {
