@@ -1,33 +1,31 @@
 """The index: what people use, over the core's `IndexCore`."""
 
 import os
-import sys
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from sutra._arrays import COUNT_MAX, as_ids, as_rows, check_count
+from sutra._arrays import COUNT_MAX, as_rows, check_count
 from sutra._filtering import Filters, as_filters
-from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES, IndexCore
+from sutra._index import METRIC_NAMES, QUANTIZATION_NAMES
 from sutra._kernels import tiers
 from sutra._recall import DEFAULT_EF, Floats, Keys, Subject
 from sutra._search import SearchResult
 from sutra._within import FIRST, Arrays, check_radius, within
 from sutra.errors import ClosedError, ConfigError
+from sutra.index_writer import IndexWriter
 from sutra.results import SearchPlan, as_plans
 from sutra.tuning import Tunable, Tuned, Tuning
 
-Progress = Callable[[int, int], object]
 PathLike = str | os.PathLike[str]
 
 __all__ = ["Index", "SearchResult"]
 
 
-class Index(IndexCore, Tunable):
+class Index(IndexWriter, Tunable):
     """An approximate nearest-neighbour index of float vectors with integer ids.
 
     Vectors are quantized to 8 bits in two 4-bit planes, linked into an HNSW graph [1]_ that is
@@ -171,157 +169,6 @@ class Index(IndexCore, Tunable):
         if secure_delete:
             index._set_secure_delete(True)
         return index
-
-    def add(
-        self,
-        vectors: npt.ArrayLike,
-        ids: npt.ArrayLike | None = None,
-        *,
-        threads: int = 0,
-        progress: bool | Progress = False,
-    ) -> npt.NDArray[np.int64]:
-        """Add vectors.
-
-        Parameters
-        ----------
-        vectors : (n, dim) or (dim,) array-like of float16, float32, float64 or integers
-            Any strides; converted to float32 once.
-        ids : (n,) array-like of int, optional
-            0 to 2**63 - 1, none in use. Default: on from the largest id so far.
-        threads : int
-            0 means all cores this process may use. The result does not depend on it.
-        progress : bool or callable
-            True draws a bar on stderr; a callable gets ``(done, total)`` between batches. An
-            exception from it stops the call; no vector is added.
-
-        Returns
-        -------
-        (n,) array of int64
-            The ids.
-
-        Raises
-        ------
-        DimensionError, DTypeError
-            If shape or element type do not fit.
-        InvalidVectorError
-            If a vector holds NaN or infinity, or is too long for its square to be a float32;
-            `row` says which.
-        DuplicateIdError
-            If an id is given twice or in use.
-        ConfigError
-            If an id is negative.
-        CapacityError, MemoryError
-            If there is no room.
-
-        Notes
-        -----
-        All or nothing: after an error the index is as it was, to the byte. Searches go on
-        meanwhile, in what was there before; the new vectors are found once all are in. A progress
-        callback may search and read, too; `add`, `save`, `verify` and `close` raise SutraError in
-        it. One call with many vectors is far faster than many calls.
-        """
-        return self._put(vectors, ids, threads, progress, False)
-
-    def upsert(
-        self,
-        vectors: npt.ArrayLike,
-        ids: npt.ArrayLike | None = None,
-        *,
-        threads: int = 0,
-        progress: bool | Progress = False,
-    ) -> npt.NDArray[np.int64]:
-        """Add vectors, in place of those that have the same ids.
-
-        Parameters
-        ----------
-        vectors, ids, threads, progress
-            As of `add`, but ids may be in use. No id may be given twice.
-
-        Returns
-        -------
-        (n,) array of int64
-            The ids.
-
-        Raises
-        ------
-        DuplicateIdError
-            If an id is given twice.
-        DimensionError, DTypeError, InvalidVectorError, ConfigError, CapacityError, MemoryError
-            As of `add`.
-
-        Notes
-        -----
-        All or nothing, and at once: a search finds the old vectors or the new ones.
-        """
-        return self._put(vectors, ids, threads, progress, True)
-
-    def _put(
-        self,
-        vectors: npt.ArrayLike,
-        ids: npt.ArrayLike | None,
-        threads: int,
-        progress: bool | Progress,
-        replace: bool,
-    ) -> npt.NDArray[np.int64]:
-        rows = as_rows(vectors, self.dim, "vectors")
-        numbers = None if ids is None else as_ids(ids, len(rows))
-        callback = _Bar() if progress is True else progress or None
-        return self._add(rows, numbers, threads, callback, replace)
-
-    def delete(self, ids: npt.ArrayLike, *, threads: int = 0) -> int:
-        """Remove vectors.
-
-        Parameters
-        ----------
-        ids : int or (n,) array-like of int
-            Those that the index does not have are passed over.
-        threads : int
-            0 means all cores this process may use. The result does not depend on it.
-
-        Returns
-        -------
-        int
-            How many were removed.
-
-        Raises
-        ------
-        DTypeError, DimensionError, ConfigError
-            If something is no id.
-        ClosedError, MemoryError
-            If the index is closed; there is no room.
-
-        Notes
-        -----
-        No search that starts later finds them. The graph is repaired when a sixteenth of it is
-        removed, in a time like that of adding as many; later adds take the room. `compact` gives it
-        back to the system, and `save` writes a file without it.
-
-        The bytes of removed vectors stay in memory until they are overwritten so. With
-        ``secure_delete=True`` they are overwritten before the call returns, which repairs the graph
-        with every call; a file that was saved before keeps them until it is saved anew.
-        """
-        numbers = np.atleast_1d(np.asarray(ids))
-        return self._delete(as_ids(numbers, len(numbers)), threads)
-
-    def compact(self, *, threads: int = 0) -> None:
-        """Give back the memory of removed vectors.
-
-        Parameters
-        ----------
-        threads : int
-            0 means all cores this process may use.
-
-        Raises
-        ------
-        ClosedError, MemoryError
-            If the index is closed; there is no room for a copy beside it.
-
-        Notes
-        -----
-        Copies what is left, as it is, and repairs the graph; nothing is linked anew. Searches go on
-        meanwhile. Does nothing where nothing has been removed.
-        """
-        self._compact(threads)
 
     def get(self, id: int) -> npt.NDArray[np.float32]:
         """Return a vector.
@@ -603,25 +450,3 @@ def _checked_path(path: PathLike) -> PathLike:
     if b"\0" in os.fsencode(path):
         raise ValueError("path: embedded null byte")
     return path
-
-
-class _Bar:
-    """A progress bar on stderr, redrawn at most ten times a second."""
-
-    def __init__(self) -> None:
-        self.start = self.drawn = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self.drawn < 0.1 and done < total:
-            return
-        self.drawn = now
-        rate = done / max(now - self.start, 1e-9)
-        filled = 30 * done // total
-        end = "\n" if done == total else ""
-        left = (total - done) / max(rate, 1e-9)
-        sys.stderr.write(
-            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,}/{total:,}  "
-            f"{rate:,.0f}/s  {left:.0f} s left {end}"
-        )
-        sys.stderr.flush()
