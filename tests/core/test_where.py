@@ -100,7 +100,7 @@ def test_values(given, value):
         pytest.param(10**5000, ConfigError, id="long"),
         (np.uint64(2**63), ConfigError),
         ("\ud800", ConfigError),
-        (np.datetime64("NaT"), ConfigError),
+        (np.datetime64("NaT", "ns"), ConfigError),
         (np.datetime64("2263-01-01"), ConfigError),
         (np.datetime64("2262-04-12"), ConfigError),
         (np.datetime64(10**9, "Y"), ConfigError),
