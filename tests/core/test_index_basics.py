@@ -346,8 +346,8 @@ def test_stats_keys_and_bytes(tools):
     index = Index(100, m=24, ef_construction=60, quantization="u8", metric="l2", seed=9)
     keys = set(index.stats())
     assert keys == {
-        "count", "removed", "dim", "metric", "m", "ef_construction", "quantization", "keep_originals",
-        "seed", "graph", "levels", "tuned_ef", "bytes_per_vector", "resident_bytes",
+        "count", "removed", "dim", "metric", "m", "ef_construction", "quantization",
+        "keep_originals", "seed", "graph", "levels", "tuned_ef", "bytes_per_vector", "resident_bytes",
         "mapped_bytes", "resident", "kernels", "path",
     }  # fmt: skip
     index.add(tools.clustered(1000, 100), ids=np.arange(1000) * 2)
