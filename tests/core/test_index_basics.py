@@ -347,8 +347,8 @@ def test_stats_keys_and_bytes(tools):
     keys = set(index.stats())
     assert keys == {
         "count", "removed", "dim", "metric", "m", "ef_construction", "quantization",
-        "keep_originals", "seed", "graph", "levels", "tuned_ef", "bytes_per_vector", "resident_bytes",
-        "mapped_bytes", "resident", "kernels", "path",
+        "keep_originals", "seed", "graph", "levels", "tuned_ef", "bytes_per_vector",
+        "resident_bytes", "mapped_bytes", "resident", "kernels", "path",
     }  # fmt: skip
     index.add(tools.clustered(1000, 100), ids=np.arange(1000) * 2)
     stats = index.stats()
