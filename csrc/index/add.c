@@ -342,18 +342,16 @@ static void take_vacant(const struct addition *addition)
         sutra_ids_rename(index, addition->rows, addition->recycled);
 }
 
-/* The rows of a failed add will be written anew: nobody may be on his way through them. */
+/* The rows of a failed add will be written anew: nobody may be on his way through them, and the
+ * front of readers is to be what it was. */
 static void take_back(struct sutra_index *index, struct sutra_front *fresh)
 {
-    if (index->now.unfinished) {
-        index->now.unfinished = 0;
-        sutra_front_publish(index, fresh, NULL);
-        sutra_front_settle(index);
-    } else {
-        free(fresh);
-    }
+    struct sutra_left left = {.plane_count = 0};
+    index->now.unfinished = 0;
     if (index->now.identity_ids)
-        sutra_planes_drop(&index->now.planes, SUTRA_PLANE_ID);
+        sutra_left_plane(&left, &index->now.planes.plane[SUTRA_PLANE_ID]);
+    sutra_front_publish(index, fresh, &left);
+    sutra_front_settle(index);
 }
 
 static void raise_next_id(const struct addition *addition)

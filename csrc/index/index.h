@@ -74,7 +74,7 @@ int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t s
 /* Remove vectors; ids that are not there are passed over, *removed_out counts the others. Rows are
  * used again by later adds. With secure deletion what the memory holds of the vectors is
  * overwritten before the call returns; SUTRA_E_NO_MEMORY then may mean that they are removed, but
- * not overwritten. */
+ * not overwritten: the next call, of any ids, does it. */
 int sutra_index_delete(struct sutra_index *index, const int64_t *ids, size_t count,
                        unsigned threads, size_t *removed_out);
 /* Also for what an upsert replaces. */

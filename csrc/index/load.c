@@ -337,7 +337,7 @@ static int load_index(struct load *load, const struct sutra_kernels *kernels, in
     index->tuned_ef = sutra_load_u32(load->header + SUTRA_HEADER_TUNED_EF);
     now->arena = !mapped;
     const uint64_t next_id = sutra_load_u64(load->header + SUTRA_HEADER_NEXT_ID);
-    if (next_id > INT64_MAX || (now->identity_ids && next_id != load->count) ||
+    if (next_id > INT64_MAX || (now->identity_ids && next_id < load->count) ||
         (load->count == 0 && (now->linked || !now->identity_ids)) ||
         now->fitted_count > load->count)
         return fail(load->fault, SUTRA_E_CORRUPT, SUTRA_HEADER_NEXT_ID, "header", load->count,

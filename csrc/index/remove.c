@@ -108,6 +108,9 @@ int sutra_index_reclaim(struct sutra_index *index, unsigned threads)
     memcpy(index->vacant, now->dead, word_count(now->count) * sizeof *index->vacant);
     now->vacant_count = now->dead_count;
     sutra_front_publish(index, cleared, NULL);
+    /* Without a sweep, who came after the wait has set out from a row that is vacant now. */
+    if (now->linked && sutra_front_alive(now) == 0)
+        sutra_front_settle(index);
     return SUTRA_OK;
 }
 
@@ -130,15 +133,13 @@ size_t sutra_index_next_vacant(const struct sutra_index *index, size_t row)
     return SIZE_MAX;
 }
 
-/* What vectors there were in vacant rows is to be read by nobody who reads this memory. */
-static int erase_vacant(struct sutra_index *index)
+/* What vectors there were in vacant rows, which are writable, is to be read by nobody who reads
+ * this memory. */
+static void erase_vacant(struct sutra_index *index)
 {
     static const unsigned erased[] = {SUTRA_PLANE_HIGH, SUTRA_PLANE_LOW, SUTRA_PLANE_CORRECTION,
                                       SUTRA_PLANE_ORIGINAL};
     struct sutra_planes *planes = &index->now.planes;
-    const int status = sutra_planes_make_writable(planes);
-    if (status != SUTRA_OK)
-        return status;
     for (size_t row = sutra_index_next_vacant(index, 0); row != SIZE_MAX;
          row = sutra_index_next_vacant(index, row + 1)) {
         for (size_t p = 0; p < sizeof erased / sizeof *erased; p++) {
@@ -147,15 +148,19 @@ static int erase_vacant(struct sutra_index *index)
                 memset(plane->base + row * plane->row_bytes, 0, plane->row_bytes);
         }
     }
-    return SUTRA_OK;
 }
 
 int sutra_index_after_removal(struct sutra_index *index, unsigned threads)
 {
-    const struct sutra_front *now = &index->now;
+    struct sutra_front *now = &index->now;
     if (index->secure_delete && now->dead_count > now->vacant_count) {
-        const int status = sutra_index_reclaim(index, threads);
-        return status == SUTRA_OK ? erase_vacant(index) : status;
+        /* First, so that rows that are vacant are erased: another try finds the others. */
+        int status = sutra_planes_make_writable(&now->planes);
+        if (status == SUTRA_OK)
+            status = sutra_index_reclaim(index, threads);
+        if (status == SUTRA_OK)
+            erase_vacant(index);
+        return status;
     }
     /* For want of memory the dead wait for the next removal. */
     if (reclaim_due(now))
@@ -183,7 +188,7 @@ static int remove_ids(struct sutra_index *index, const int64_t *ids, size_t coun
                       size_t *removed_out)
 {
     struct sutra_front *now = &index->now;
-    int status = sutra_ids_reserve(index, now->count, true);
+    int status = sutra_ids_reserve(index, 0, true);
     if (status != SUTRA_OK)
         return status;
     struct sutra_front *fresh = sutra_front_new();
@@ -193,7 +198,8 @@ static int remove_ids(struct sutra_index *index, const int64_t *ids, size_t coun
         status = fresh && dead ? SUTRA_OK : SUTRA_E_NO_MEMORY;
         free(fresh);
         free(dead);
-        return status;
+        /* What an earlier call had no memory to overwrite waits for this one. */
+        return status == SUTRA_OK ? sutra_index_after_removal(index, threads) : status;
     }
     now->dead_count += removed;
     sutra_dead_publish(index, fresh, dead, NULL);
