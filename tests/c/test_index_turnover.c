@@ -16,6 +16,9 @@ struct stage {
     const struct stream_kind *kind;
     float *vectors;  /* random_vectors, of 2 * LIVE; those of ids follow one another, over again */
     int64_t highest; /* atomic: no id from here on was ever given */
+    /* Atomic: ids between the two are there, whether they are being replaced or not. */
+    int64_t kept_from, kept_to;
+    bool empties;    /* now and then nothing is there */
     bool quiet;      /* atomic: the writer is done */
     size_t searches; /* atomic */
 };
@@ -47,13 +50,15 @@ static void put(struct stage *stage, int64_t first, size_t count, bool replaced)
         ids[j] = first + (int64_t)j;
         memcpy(vectors + j * DIM, vector_of(stage, ids[j], replaced), DIM * sizeof *vectors);
     }
-    if (!replaced)
+    if (!replaced && !stage->empties)
         __atomic_store_n(&stage->highest, first + (int64_t)count, __ATOMIC_SEQ_CST);
     const int status = replaced ? sutra_index_upsert(stage->index, vectors, DIM, count, ids, NULL,
                                                      2, NULL, NULL, &fault)
                                 : sutra_index_add(stage->index, vectors, DIM, count, ids, NULL, 2,
                                                   NULL, NULL, &fault);
     CHECK_EQ(status, SUTRA_OK);
+    if (!replaced && !stage->empties)
+        __atomic_store_n(&stage->kept_to, first + (int64_t)count, __ATOMIC_SEQ_CST);
 }
 
 static void turn(struct stage *stage, size_t number, bool saves)
@@ -64,6 +69,7 @@ static void turn(struct stage *stage, size_t number, bool saves)
     const int64_t oldest = (int64_t)number * STEP, newest = oldest + LIVE;
     for (size_t j = 0; j < STEP; j++)
         ids[j] = oldest + (int64_t)j;
+    __atomic_store_n(&stage->kept_from, newest - LIVE + STEP, __ATOMIC_SEQ_CST);
     CHECK_EQ(sutra_index_delete(stage->index, ids, STEP, 2, &removed), SUTRA_OK);
     CHECK_EQ(removed, STEP);
     put(stage, newest, STEP, false);
@@ -136,8 +142,26 @@ static void search_one(struct stage *stage, uint64_t state)
         CHECK(way != 2 || ids[j] % 2 == 1);
         CHECK(way != 3 || ids[j] == listed[0] || ids[j] == listed[1] || ids[j] == listed[2]);
     }
-    if (way < 2) /* there are always enough */
+    if (way < 2 && !stage->empties) /* there are always enough */
         CHECK(ids[K - 1] >= 0);
+}
+
+/* What is being replaced is there all the while, with one vector or the other. */
+static void get_kept(const struct stage *stage, uint64_t state)
+{
+    const int64_t from = __atomic_load_n(&stage->kept_from, __ATOMIC_SEQ_CST);
+    const int64_t to = __atomic_load_n(&stage->kept_to, __ATOMIC_SEQ_CST);
+    if (from >= to)
+        return;
+    const int64_t id = from + (int64_t)(state % (uint64_t)(to - from));
+    float back[DIM];
+    const int status = sutra_index_get(stage->index, id, back);
+    if (id < __atomic_load_n(&stage->kept_from, __ATOMIC_SEQ_CST))
+        return;
+    CHECK_EQ(status, SUTRA_OK);
+    const double old = distance_between(SUTRA_METRIC_L2, back, vector_of(stage, id, false));
+    const double new = distance_between(SUTRA_METRIC_L2, back, vector_of(stage, id, true));
+    CHECK((old < new ? old : new) < (stage->kind->keep ? 1e-9 : 0.04 * DIM));
 }
 
 static void *read_rows(void *context)
@@ -157,6 +181,9 @@ static void *read_rows(void *context)
         CHECK(status == SUTRA_OK || status == SUTRA_E_NOT_FOUND);
         CHECK(status != SUTRA_OK || !stage->kind->keep || is_whole(stage, id, back));
         CHECK_EQ(sutra_index_contains(stage->index, id, &found), SUTRA_OK);
+        get_kept(stage, state >> 20);
+        if (stage->empties)
+            continue;
         CHECK_EQ(sutra_index_ids(stage->index, (size_t)(state % (LIVE / 2)), 1, &first), SUTRA_OK);
         CHECK(first >= 0 && first < __atomic_load_n(&stage->highest, __ATOMIC_SEQ_CST));
     }
@@ -247,6 +274,48 @@ static void readers_beside_turnovers(void)
     }
 }
 
+/* Rows are written anew while readers may still have set out from them. */
+static void readers_beside_emptying(void)
+{
+    enum { ROWS = 5 * STEP, AGAIN = 40 }; /* enough to be linked; once they are, fewer will do */
+    static const struct stream_kind kinds[] = {{SUTRA_METRIC_L2, SUTRA_QUANT_U8, true, 0},
+                                               {SUTRA_METRIC_L2, SUTRA_QUANT_NONE, true, 0}};
+    int64_t ids[ROWS];
+    for (int64_t id = 0; id < ROWS; id++)
+        ids[id] = id;
+    for (size_t j = 0; j < (is_slow_place() ? 1 : sizeof kinds / sizeof kinds[0]); j++) {
+        pthread_t readers[READERS];
+        struct sutra_fault fault;
+        seed_random(j);
+        struct stage stage = {.kind = &kinds[j],
+                              .vectors = random_vectors((size_t)2 * LIVE, DIM),
+                              .highest = ROWS,
+                              .empties = true};
+        stage.index = new_index(&kinds[j]);
+        REQUIRE(stage.index != NULL && stage.vectors != NULL);
+        for (int64_t id = 0; id < ROWS; id += STEP)
+            put(&stage, id, STEP, false);
+        CHECK(stage.index->now.linked);
+        for (int r = 0; r < READERS; r++)
+            REQUIRE(pthread_create(&readers[r], NULL, read_rows, &stage) == 0);
+        for (size_t number = 0; number < (is_slow_place() ? 6 : 30); number++) {
+            size_t removed;
+            CHECK_EQ(sutra_index_set_secure_delete(stage.index, number % 3 == 1), SUTRA_OK);
+            CHECK_EQ(sutra_index_delete(stage.index, ids, ROWS, 2, &removed), SUTRA_OK);
+            CHECK_EQ(removed, number ? AGAIN : ROWS);
+            put(&stage, 0, AGAIN, number % 2);
+            CHECK_EQ(sutra_index_verify(stage.index, true, &fault), SUTRA_OK);
+        }
+        __atomic_store_n(&stage.quiet, true, __ATOMIC_SEQ_CST);
+        for (int r = 0; r < READERS; r++)
+            CHECK_EQ(pthread_join(readers[r], NULL), 0);
+        CHECK(stage.searches > READERS);
+        CHECK_EQ(sutra_index_verify(stage.index, true, &fault), SUTRA_OK);
+        sutra_index_free(stage.index);
+        free(stage.vectors);
+    }
+}
+
 /* The same calls give the same file, with readers and without. */
 static void readers_change_nothing(void)
 {
@@ -275,4 +344,5 @@ static void readers_change_nothing(void)
     CHECK(same_files(paths[0], paths[1]));
 }
 
-CHECK_MAIN(CASE(readers_beside_turnovers), CASE(readers_change_nothing))
+CHECK_MAIN(CASE(readers_beside_turnovers), CASE(readers_beside_emptying),
+           CASE(readers_change_nothing))

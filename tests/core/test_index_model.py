@@ -29,7 +29,7 @@ def distances(metric, query, rows):
 
 
 class Machine(RuleBasedStateMachine):
-    """The model: a dict from id to vector, in the order of adding."""
+    """The model: a dict from id to vector. The order of ids() is known until rows are removed."""
 
     def __init__(self):
         super().__init__()
@@ -39,6 +39,7 @@ class Machine(RuleBasedStateMachine):
         self.model = {}
         self.next_id = 0
         self.saved = None
+        self.ordered = True  # ids() is in the order of adding
 
     def teardown(self):
         if self.index is not None:
@@ -49,14 +50,16 @@ class Machine(RuleBasedStateMachine):
         metric=st.sampled_from(["cosine", "l2", "ip"]),
         quantization=st.sampled_from(["u8", "u4", "none"]),
         m=st.sampled_from([8, 16, 24, 32]),
+        secure=st.booleans(),
         start=st.sampled_from([0, 0, 505, 700]),
         seed=st.integers(0, 2**32),
     )
-    def create(self, metric, quantization, m, start, seed):
+    def create(self, metric, quantization, m, secure, start, seed):
         self.metric = metric
         self.index = Index(
-            DIM, metric=metric, quantization=quantization, m=m, ef_construction=30, seed=seed
-        )
+            DIM, metric=metric, quantization=quantization, m=m, ef_construction=30, seed=seed,
+            secure_delete=secure,
+        )  # fmt: skip
         self.add_rows(self.rows(start, seed), None)
 
     def rows(self, count, seed):
@@ -110,6 +113,42 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(ZeroDivisionError):
                 self.index.add(rows, ids=fresh, progress=lambda done, total: 1 / 0)
 
+    ids_to_change = st.one_of(
+        st.lists(st.integers(0, 3000), max_size=30, unique=True),
+        st.builds(range, st.integers(0, 700), st.integers(0, 3000), st.integers(1, 5)).map(list),
+    )
+
+    @rule(ids=ids_to_change)
+    def delete(self, ids):
+        known = [number for number in ids if number in self.model]
+        assert self.index.delete(ids, threads=1) == len(known)
+        for number in known:
+            del self.model[number]
+        self.ordered = self.ordered and not known
+
+    @rule()
+    def delete_newest(self):
+        """What is left is numbered as if nothing had been there, but for the next number."""
+        self.delete(sorted(self.model)[-20:])
+
+    @rule()
+    def delete_all(self):
+        self.delete(list(self.model))
+
+    @rule(ids=ids_to_change.map(lambda ids: ids[:400]), seed=st.integers(0, 2**32))
+    def upsert(self, ids, seed):
+        replaces = any(number in self.model for number in ids)
+        rows = self.rows(len(ids), seed)
+        assert self.index.upsert(rows, ids=ids, threads=1).tolist() == ids
+        self.model.update(zip(ids, rows, strict=True))
+        self.next_id = max([self.next_id, *(number + 1 for number in ids)])
+        self.ordered = self.ordered and not replaces
+
+    @rule()
+    def compact(self):
+        self.index.compact(threads=1)
+        assert self.index.stats()["removed"] == 0
+
     @rule(k=st.integers(1, 30), seed=st.integers(0, 2**32))
     def search_exactly(self, k, seed):
         query = self.rows(1, seed)[0]
@@ -150,16 +189,17 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def save(self):
         self.index.save(self.path)
-        self.saved = dict(self.model), self.next_id
+        self.saved = dict(self.model), self.next_id, self.ordered
 
     @precondition(lambda self: self.saved)
-    @rule(resident=st.sampled_from(RESIDENTS), close=st.booleans())
-    def reopen(self, resident, close):
+    @rule(resident=st.sampled_from(RESIDENTS), close=st.booleans(), secure=st.booleans())
+    def reopen(self, resident, close, secure):
         """Also over changes that were not saved: they are gone."""
         if close:
             self.index.close()
-        self.index = Index.open(self.path, resident=resident)
-        self.model, self.next_id = dict(self.saved[0]), self.saved[1]
+        self.index = Index.open(self.path, resident=resident, secure_delete=secure)
+        self.model, self.next_id, self.ordered = dict(self.saved[0]), *self.saved[1:]
+        assert self.index.stats()["removed"] == 0
 
     @rule(deep=st.booleans())
     def verify(self, deep):
@@ -169,7 +209,11 @@ class Machine(RuleBasedStateMachine):
     def same_ids(self):
         if hasattr(self, "index"):
             assert len(self.index) == len(self.model)
-            assert self.index.ids().tolist() == list(self.model)
+            ids = self.index.ids().tolist()
+            if self.ordered:
+                assert ids == list(self.model)
+            else:
+                assert sorted(ids) == sorted(self.model)
 
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
