@@ -65,7 +65,8 @@ int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stri
                     struct sutra_fault *fault_out);
 
 /* The same, but ids that are there get the new vector in place of the one they had; ids NULL is as
- * for _add. Readers see all of it at once. */
+ * for _add. Readers see all of it at once. With secure deletion SUTRA_E_NO_MEMORY may mean, as of
+ * _delete, that it is done and the old vectors are not overwritten yet. */
 int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
                        const int64_t *ids, int64_t *ids_out, unsigned threads,
                        sutra_progress_fn progress, void *progress_context,
