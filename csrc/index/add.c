@@ -252,11 +252,11 @@ static int link_more(struct addition *addition)
     if (status != SUTRA_OK)
         return status;
     status = link_rows(addition);
-    if (status != SUTRA_OK &&
-        addition->recycled) { /* they are vacant again, once nobody stands on them */
-        sutra_front_settle(addition->index);
-        now->vacant_count += addition->recycled;
-    }
+    if (status == SUTRA_OK || !addition->recycled)
+        return status;
+    /* They are vacant again, once nobody stands on them. */
+    sutra_front_settle(addition->index);
+    now->vacant_count += addition->recycled;
     return status;
 }
 
@@ -321,10 +321,6 @@ static int reserve(const struct addition *addition, size_t rows, bool identity)
     int status = sutra_planes_ensure(&now->planes, rows);
     if (status == SUTRA_OK && addition->recycled)
         status = sutra_planes_make_writable(&now->planes);
-    if (status == SUTRA_OK && addition->recycled && now->linked)
-        status = sutra_planes_make_writable(&now->graph.links);
-    if (status == SUTRA_OK && addition->recycled && now->linked)
-        status = sutra_planes_make_writable(&now->graph.upper_links);
     if (status == SUTRA_OK && now->identity_ids && !identity)
         status = leave_identity(now);
     if (status == SUTRA_OK)
@@ -444,20 +440,29 @@ static int add(struct addition *addition, int64_t *ids_out, struct sutra_fault *
     return status;
 }
 
-int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
-                    const int64_t *ids, int64_t *ids_out, unsigned threads,
-                    sutra_progress_fn progress, void *progress_context,
-                    struct sutra_fault *fault_out)
+static int put(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
+               const int64_t *ids, int64_t *ids_out, unsigned threads, sutra_progress_fn progress,
+               void *progress_context, bool replace, struct sutra_fault *fault_out)
 {
     struct addition addition = {.index = index,
                                 .vectors = vectors,
                                 .stride = stride,
                                 .count = count,
                                 .ids = ids,
+                                .replace = replace,
                                 .threads = threads ? threads : 1,
                                 .progress = progress,
                                 .progress_context = progress_context};
     return add(&addition, ids_out, fault_out);
+}
+
+int sutra_index_add(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
+                    const int64_t *ids, int64_t *ids_out, unsigned threads,
+                    sutra_progress_fn progress, void *progress_context,
+                    struct sutra_fault *fault_out)
+{
+    return put(index, vectors, stride, count, ids, ids_out, threads, progress, progress_context,
+               false, fault_out);
 }
 
 int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t stride, size_t count,
@@ -465,14 +470,6 @@ int sutra_index_upsert(struct sutra_index *index, const float *vectors, size_t s
                        sutra_progress_fn progress, void *progress_context,
                        struct sutra_fault *fault_out)
 {
-    struct addition addition = {.index = index,
-                                .vectors = vectors,
-                                .stride = stride,
-                                .count = count,
-                                .ids = ids,
-                                .replace = true,
-                                .threads = threads ? threads : 1,
-                                .progress = progress,
-                                .progress_context = progress_context};
-    return add(&addition, ids_out, fault_out);
+    return put(index, vectors, stride, count, ids, ids_out, threads, progress, progress_context,
+               true, fault_out);
 }

@@ -73,11 +73,7 @@ static int sweep(struct sutra_index *index, struct sutra_front *fresh, unsigned 
     }
     struct sutra_space space;
     sutra_front_build_space(now, &space);
-    int status = sutra_planes_make_writable(&now->graph.links);
-    if (status == SUTRA_OK)
-        status = sutra_planes_make_writable(&now->graph.upper_links);
-    if (status == SUTRA_OK)
-        status = sutra_graph_sweep(&now->graph, &space, now->dead, threads);
+    const int status = sutra_graph_sweep(&now->graph, &space, now->dead, threads);
     if (status == SUTRA_OK)
         sutra_front_publish(index, fresh, NULL);
     else
