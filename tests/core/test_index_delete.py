@@ -185,7 +185,7 @@ def test_a_file_has_what_is_left(tmp_path, resident):
         index.verify(deep=True)
 
 
-def test_compact_gives_memory_back(tmp_path):
+def test_compact_gives_memory_back():
     rows = vectors(20000)
     with sutra.Index(DIM) as index:
         index.add(rows)
@@ -205,8 +205,8 @@ def test_compact_gives_memory_back(tmp_path):
         assert index.add(rows[0]).tolist() == [20001]
 
 
-def test_bytes_are_overwritten(tmp_path):
-    """Memory is looked through by way of a file that is written without compaction."""
+def test_bytes_are_overwritten():
+    """All writable memory of the process is looked through for a vector that was removed."""
     rows = vectors(1000)
     secret = np.full((30, DIM), 7.25, dtype=np.float32) + np.arange(30, dtype=np.float32)[:, None]
     marks = [row.tobytes() for row in secret]
